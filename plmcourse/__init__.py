@@ -1,0 +1,35 @@
+"""plmcourse: the helper package of a course on protein language models.
+
+A notebook needs one import, ``import plmcourse as pc``. What it uses is loaded on first use, so that importing the package
+costs nothing: PyTorch is only imported when a model is needed.
+"""
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# public name -> the module that defines it
+_HOME = {
+    "load": "models", "to_fair_esm": "models", "FAMILY": "models",
+    "embed": "embeddings", "mean_pool": "embeddings", "nearest_label": "embeddings",
+    "masked_marginals": "scoring", "wild_type_marginals": "scoring", "mutation_score": "scoring",
+    "pseudo_log_likelihood": "scoring", "pseudo_perplexity": "scoring", "additive_scores": "scoring",
+    "parse_mutation": "sequences", "apply_mutations": "sequences", "read_fasta": "sequences", "RESIDUES": "sequences",
+    "bootstrap_ci": "metrics", "spearman_ci": "metrics",
+    "cluster_split": "datasets",
+    "check": "checks", "hint": "checks", "progress": "checks",
+}
+_MODULES = ("checks", "datasets", "embeddings", "metrics", "models", "plots", "scoring", "sequences")
+
+__all__ = [*_HOME, *_MODULES]
+
+
+def __getattr__(name):
+    if name in _HOME:
+        return getattr(import_module(f"plmcourse.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"plmcourse.{name}")
+    raise AttributeError(f"plmcourse has no {name!r}; it has: {', '.join(sorted(__all__))}")
+
+
+def __dir__():
+    return sorted(__all__)

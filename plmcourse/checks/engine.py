@@ -1,0 +1,235 @@
+"""The exercise engine: runs a student's function against an exercise's steps and says in words what is wrong.
+
+An exercise is a list of steps. Each step is a plain function that calls the student's function and raises :class:`Wrong` with one
+sentence when an answer is not right. Read the steps of an exercise as its specification.
+"""
+import copy
+import functools
+import os
+import random
+import traceback
+from dataclasses import dataclass, field
+
+import hypothesis
+import numpy as np
+import torch
+from hypothesis import HealthCheck, settings
+
+EXERCISES = {}  # number -> Exercise, filled by the modules of this package
+_earned = {}  # number -> points of the latest check
+_opened = {}  # number -> hints opened so far
+
+
+class Wrong(AssertionError):
+    """A wrong answer: a sentence, and the smallest case that shows it."""
+
+    def __init__(self, sentence, case=None):
+        super().__init__(sentence)
+        self.case = case
+
+
+class CheckFailed(AssertionError):
+    """Raised by :func:`check` under grading, where a wrong answer must stop the cell."""
+
+
+@dataclass
+class Exercise:
+    """An exercise: what is asked for, the course's own functions, hints from vague to almost the line, and steps."""
+
+    number: str
+    references: list
+    hints: list
+    steps: list = field(default_factory=list)
+
+    def __post_init__(self):
+        EXERCISES[self.number] = self
+
+    @property
+    def names(self):
+        return [function.__name__ for function in self.references]
+
+    @property
+    def points(self):
+        return sum(points for _, points, _ in self.steps)
+
+    def step(self, title, points=1):
+        """Decorator: add a function that takes the student's functions and raises :class:`Wrong`."""
+        def add(function):
+            self.steps.append((title, points, function))
+            return function
+        return add
+
+
+def expect(condition, sentence, case=None):
+    """Raise :class:`Wrong` with the sentence unless the condition holds."""
+    if not condition:
+        raise Wrong(sentence, case)
+
+
+def expect_close(result, expected, mistakes, otherwise, case=None, tolerance=1e-4):
+    """Compare a result with the expected one; a result that equals a known mistake gets the mistake's own sentence.
+
+    ``mistakes`` is a dict from sentence to the value that this mistake gives.
+    """
+    if _close(result, expected, tolerance):
+        return
+    for sentence, value in mistakes.items():
+        if _close(result, value, tolerance):
+            raise Wrong(sentence, case)
+    raise Wrong(otherwise, case)
+
+
+def _close(a, b, tolerance):
+    a, b = (torch.as_tensor(value).detach().double() for value in (a, b))
+    return a.shape == b.shape and torch.allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def expect_value_error(function, *arguments, sentence, **options):
+    """The student's function must refuse these arguments with a ValueError."""
+    try:
+        result = function.student(*arguments, **options)
+    except ValueError:
+        return
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        raise Wrong(f"{sentence} It raised {type(error).__name__} where a ValueError is asked for.") from error
+    raise Wrong(f"{sentence} It returned {result!r} where a ValueError is asked for.")
+
+
+def smallest(strategy, differs):
+    """The smallest input from a hypothesis strategy for which ``differs(input)`` is true, or None.
+
+    The search is the same in every run: a student who changes nothing sees the same case again.
+    """
+    quiet = settings(max_examples=40, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    try:
+        return hypothesis.find(strategy, differs, settings=quiet, random=random.Random(0))
+    except hypothesis.errors.NoSuchExample:
+        return None
+
+
+def observed(function):
+    """Wrap a student's function: its errors become sentences, and changing an argument in place is noticed."""
+    @functools.wraps(function)
+    def call(*arguments, **options):
+        before = [copy.deepcopy(a) if isinstance(a, (torch.Tensor, np.ndarray, list)) else a for a in arguments]
+        try:
+            result = function(*arguments, **options)
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            raise Wrong(f"{function.__name__} stopped with {type(error).__name__}: {error}{_line(function, error)}") from error
+        for position, (old, new) in enumerate(zip(before, arguments), start=1):
+            same = torch.equal(old, new) if isinstance(old, torch.Tensor) else np.array_equal(old, new) \
+                if isinstance(old, (np.ndarray, list)) else True
+            expect(same, f"{function.__name__} changes its input: argument {position} is not the same after the call. Work on a copy (.clone()).")
+        return result
+    call.student = function
+    return call
+
+
+def _line(function, error):
+    """Where in the student's own code an error came up, in words."""
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" (in the line: {frames[-1].line})" if frames and frames[-1].line else ""
+
+
+def find(number):
+    """The exercise of that number; ValueError if there is none."""
+    if number not in EXERCISES:
+        raise ValueError(f"there is no exercise {number!r}; there are: {', '.join(sorted(EXERCISES))}")
+    return EXERCISES[number]
+
+
+def check(number, *functions):
+    """Check the answer to an exercise and return the function to go on with.
+
+    Parameters
+    ----------
+    number : str
+        Such as "3.2".
+    *functions : callable
+        The student's functions, in the order in which the exercise names them.
+
+    Returns
+    -------
+    callable, or tuple of callables
+        The student's own when all steps pass, the course's otherwise: the notebook runs on either way.
+
+    Raises
+    ------
+    CheckFailed
+        For a wrong answer when the environment has ``PLMCOURSE_GRADING=1``.
+    """
+    exercise = find(number)
+    if len(functions) != len(exercise.references):
+        raise TypeError(f"exercise {number} checks {' and '.join(exercise.names)}: pass {'both' if len(exercise.names) == 2 else 'it'}")
+    outcome, wrong = _run(exercise, functions)
+    _earned[number] = sum(points for _, points, passed in outcome if passed)
+    text = _report(exercise, outcome, wrong)
+    if wrong is not None and os.environ.get("PLMCOURSE_GRADING") == "1":
+        raise CheckFailed(text) from wrong
+    print(text)
+    chosen = functions if wrong is None else exercise.references
+    return chosen[0] if len(chosen) == 1 else tuple(chosen)
+
+
+def _run(exercise, functions):
+    """Run steps until one fails: list of (title, points, passed: True, False or None for not run), and what stopped it."""
+    outcome, stopped = [], None
+    students = [observed(function) for function in functions]
+    for title, points, test in exercise.steps:
+        if stopped is None:
+            try:
+                test(*students)
+            except (Wrong, NotImplementedError) as wrong:
+                stopped = wrong
+                outcome.append((title, points, False))
+            else:
+                outcome.append((title, points, True))
+        else:
+            outcome.append((title, points, None))
+    return outcome, stopped
+
+
+def _report(exercise, outcome, wrong):
+    names, earned = ", ".join(exercise.names), sum(points for _, points, passed in outcome if passed)
+    if isinstance(wrong, NotImplementedError):
+        return (f'○ {exercise.number} {names} is not implemented yet. The course goes on with its own; '
+                f'pc.hint("{exercise.number}") helps.')
+    if wrong is None:
+        return f"✓ {exercise.number} {names}    {exercise.points} of {exercise.points} points"
+    marks = "   ".join(f"{title} {'✓' if passed else '–' if passed is None else '✗'}" for title, _, passed in outcome)
+    lines = [f"✗ {exercise.number} {names}    {marks}    {earned} of {exercise.points} points", f"  {wrong}"]
+    if getattr(wrong, "case", None):
+        lines.append(f"  Smallest case: {wrong.case}")
+    lines.append(f'  The course goes on with its own function; pc.hint("{exercise.number}") helps.')
+    return "\n".join(lines)
+
+
+def hint(number):
+    """Print the next hint of an exercise: first the idea, then the place to look, then almost the line."""
+    exercise = find(number)
+    _opened[number] = min(_opened.get(number, 0) + 1, len(exercise.hints))
+    print(f"Hint {_opened[number]} of {len(exercise.hints)} for {number}: {exercise.hints[_opened[number] - 1]}")
+
+
+def points(number):
+    """Points that an exercise is worth."""
+    return find(number).points
+
+
+def scores():
+    """Points earned so far in this session: dict from exercise to points, 0 where nothing was checked."""
+    return {number: _earned.get(number, 0) for number in sorted(EXERCISES)}
+
+
+def progress(chapter=""):
+    """Print points earned and possible, per exercise whose number begins with ``chapter``."""
+    chosen = {number: earned for number, earned in scores().items() if number.startswith(str(chapter))}
+    for number, earned in chosen.items():
+        exercise = EXERCISES[number]
+        print(f"{'✓' if earned == exercise.points else '○'} {number:5} {', '.join(exercise.names):40} {earned} of {exercise.points}")
+    print(f"  total {sum(chosen.values())} of {sum(map(points, chosen))} points")

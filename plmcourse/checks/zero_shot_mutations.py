@@ -1,0 +1,289 @@
+"""Checks of notebook 4: parse_mutation and mutation_score, masked_marginals, spearman_ci, pseudo_log_likelihood."""
+import warnings
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from plmcourse import metrics, scoring, sequences
+from plmcourse.checks.engine import Exercise, expect, expect_close, expect_value_error, smallest
+from plmcourse.checks.tiny import course_plm, tiny_plm
+from plmcourse.sequences import MASK, RESIDUES
+
+_SEQUENCE = "MKTAYIAKQR"
+
+
+def _log_probs(plm, sequence, masked):
+    """Log-probabilities [L + 2, 33] after masking these tokens, computed step by step and independently of the package's batching."""
+    tokens = plm.tokenize([sequence])
+    tokens[0, list(masked)] = MASK
+    return plm.forward(tokens).logits[0].float().log_softmax(-1)
+
+
+def _wild(sequence):
+    return torch.tensor([4 + RESIDUES.index(letter) for letter in sequence])
+
+
+# --------------------------------------------------------------------------------- 4.1 parse_mutation and mutation_score
+
+mutation_exercise = Exercise("4.1", [sequences.parse_mutation, scoring.mutation_score], hints=[
+    "Two numberings meet here: the literature counts from `first`, the sequence from 0, and the tokens have <cls> in front.",
+    "index = position - first; its token is index + 1. Check the range before you index: Python takes -1 for the last residue without complaint.",
+    "tokens[0, index + 1] = 32; log_probs = plm.forward(tokens).logits[0, index + 1].log_softmax(-1); then mutant minus wild type.",
+])
+
+
+@mutation_exercise.step("parsing")
+def parse(parse_mutation, mutation_score):
+    result = parse_mutation("M69L")
+    expect(tuple(result) == ("M", 69, "L"), f"parse_mutation('M69L') gives {result!r}; asked for is ('M', 69, 'L'), the position as a number"
+           + (", without a shift: it stays in the literature's numbering." if tuple(result)[1:2] in ((68,), (70,)) else "."))
+    expect(tuple(parse_mutation("A1C")) == ("A", 1, "C") and tuple(parse_mutation("W1021Y")) == ("W", 1021, "Y"),
+           "Positions have one digit or more.", "A1C, W1021Y")
+
+
+@mutation_exercise.step("malformed mutations")
+def parse_bad(parse_mutation, mutation_score):
+    for text, why in (("M69", "has no mutant"), ("69L", "has no wild type"), ("", "is empty"), ("ML", "has no position"), ("J69L", "begins with J, which is no "
+                      "standard amino acid"), ("M69B", "ends with B, which is no standard amino acid"), ("M69*", "is a stop, not a substitution"), ("m69l", "is written in "
+                      "lower case"), ("M0L", "has position 0"), ("M069L", "has a leading zero"), ("M-3L", "has a negative position"), ("M6.9L", "has a position that is no whole "
+                      "number"), ("M69L ", "has a blank at the end"), ("M69LL", "has a letter too many"), ("M69L:A70C", "is two mutations")):
+        expect_value_error(parse_mutation, text, sentence=f"{text!r} {why}.")
+
+
+def _expect_score(mutation_score, plm, sequence, mutation, first):
+    index, mutant = sequences.locate(sequence, mutation, first)
+    wild, new = 4 + RESIDUES.index(sequence[index]), 4 + RESIDUES.index(mutant)
+
+    def odds(place, masked):
+        found = _log_probs(plm, sequence, masked)[place]
+        return found[new] - found[wild]
+
+    at = _log_probs(plm, sequence, [index + 1])[index + 1]
+    logits = {"The sign is turned: a mutant less likely than the wild type should score below zero.": -odds(index + 1, [index + 1]),
+              "The residue stays visible in your input: mask it before you run the model.": odds(index + 1, []),
+              "You mask and read the token before the residue: <cls> comes first, residue i is token i + 1.": odds(index, [index]),
+              "You mask the right token, but read the one before it: <cls> comes first.": odds(index, [index + 1]),
+              "You mask the token before, and read the right one: <cls> comes first.": odds(index + 1, [index]),
+              "This is log p(mutant) alone; subtract log p(wild type).": at[new],
+              "This is a difference of probabilities; asked for is the difference of their logarithms.": at[new].exp() - at[wild].exp(),
+              "This is the ratio of the probabilities; asked for is its logarithm.": (at[new] - at[wild]).exp(),
+              "This logarithm has base 2 or 10; asked for is the natural one.": (at[new] - at[wild]) / np.log(2)}
+    result = mutation_score(plm, sequence, mutation, first=first)
+    expect(isinstance(result, float), f"The score is a {type(result).__name__}; asked for is a Python float (.item()).")
+    expect_close(result, odds(index + 1, [index + 1]), logits, "The score is not log p(mutant) - log p(wild type) at the masked position.",
+                 f"'{sequence}', {mutation}, first={first}")
+
+
+@mutation_exercise.step("score")
+def score(parse_mutation, mutation_score):
+    for mutation in ("K2A", "Q9W", "M1L", "R10G"):
+        _expect_score(mutation_score, tiny_plm(), _SEQUENCE, mutation, 1)
+    _expect_score(mutation_score, course_plm(), _SEQUENCE, "A4G", 1)
+
+
+@mutation_exercise.step("numbering")
+def numbering(parse_mutation, mutation_score):
+    for mutation, first in (("K27A", 26), ("R35W", 26), ("T3A", 1)):
+        _expect_score(mutation_score, tiny_plm(), _SEQUENCE, mutation, first)
+
+
+@mutation_exercise.step("wrong residue or place")
+def mismatch(parse_mutation, mutation_score):
+    refuse = "Scoring it anyway gives a number about another protein."
+    for mutation, first, why in (("A2G", 1, "position 2 is K, not A. " + refuse), ("R0A", 1, "position 0 does not exist. " + refuse), ("M11A", 1, "the sequence has 10 residues. " + refuse),
+                                 ("R25A", 26, "position 25 lies before the first residue; index -1 would be the last one. " + refuse), ("A36C", 26, "position 36 lies behind the last residue.")):
+        expect_value_error(mutation_score, tiny_plm(), _SEQUENCE, mutation, first=first, sentence=f"{mutation} on '{_SEQUENCE}' with first={first}: {why}")
+
+
+# -------------------------------------------------------------------------------------------------- 4.2 masked_marginals
+
+marginals_exercise = Exercise("4.2", [scoring.masked_marginals], hints=[
+    "L copies of the sequence, each with one other position masked; from each you need one row of the output.",
+    "Start every copy from the unmasked tokens. Token i + 1 of copy i is masked, and the row of interest is i + 1 of copy i.",
+    "copies = tokens.repeat(L, 1); rows = torch.arange(L); copies[rows, rows + 1] = 32; logits[rows, rows + 1].log_softmax(-1)[:, 4:24].",
+])
+
+
+def _marginals(plm, sequence):
+    return torch.stack([_row(plm, sequence, i, [i + 1], i + 1) for i in range(len(sequence))])
+
+
+def _row(plm, sequence, i, masked, place):
+    found = _log_probs(plm, sequence, masked)[place]
+    return found[4:24] - found[_wild(sequence)[i]]
+
+
+def _expect_marginals(masked_marginals, plm, sequence):
+    wild, places = _wild(sequence), range(len(sequence))
+    expected = _marginals(plm, sequence)
+    log_probs = torch.stack([_log_probs(plm, sequence, [i + 1])[i + 1] for i in places])
+    alphabetical = [RESIDUES.index(letter) for letter in sorted(RESIDUES)]
+    expect_close(masked_marginals(plm, sequence), expected, {
+        "These are log-probabilities; subtract the wild type's in each row.": log_probs[:, 4:24],
+        "The sign is turned: log p(mutant) - log p(wild type).": -expected,
+        "Nothing is masked in your input: these are wild-type marginals.": torch.stack([_row(plm, sequence, i, [], i + 1) for i in places]),
+        "All positions are masked at once: the model has nothing left to read.":
+            torch.stack([_row(plm, sequence, i, range(1, len(sequence) + 1), i + 1) for i in places]),
+        "The masks pile up: each copy must start from the unmasked sequence.": torch.stack([_row(plm, sequence, i, range(1, i + 2), i + 1) for i in places]),
+        "You mask and read one token too early: residue i is token i + 1.": torch.stack([_row(plm, sequence, i, [i], i) for i in places]),
+        "You mask the right token but read the one before.": torch.stack([_row(plm, sequence, i, [i + 1], i) for i in places]),
+        "The columns are in alphabetical order; asked for is the order of the ids, LAGVSERTIDPKQNFYMHWC.": expected[:, alphabetical],
+        "These are probabilities, not their logarithms.": log_probs[:, 4:24].exp() - log_probs.exp().gather(1, wild[:, None]),
+    }, "The table is not log p(a) - log p(wild type) at each masked position.", f"'{sequence}'")
+
+
+@marginals_exercise.step("shape", points=0)
+def marginals_shape(masked_marginals):
+    shape = tuple(getattr(masked_marginals(tiny_plm(), _SEQUENCE), "shape", ()))
+    expect(shape != (10, 33), "The table has 33 columns; asked for are the 20 standard residues, ids 4 to 23.")
+    expect(shape != (12, 20), "The table has 12 rows for 10 residues: <cls> and <eos> are in it.")
+    expect(shape == (10, 20), f"For a protein of 10 residues the table has shape {list(shape)}; asked for is [10, 20].")
+
+
+@marginals_exercise.step("wild type is zero")
+def marginals_zero(masked_marginals):
+    table = torch.as_tensor(masked_marginals(tiny_plm(), _SEQUENCE)).detach()
+    at_wild = table.gather(1, _wild(_SEQUENCE)[:, None] - 4)[:, 0]
+    if not torch.allclose(at_wild, torch.zeros(10), atol=1e-5):
+        _expect_marginals(masked_marginals, tiny_plm(), _SEQUENCE)
+        worst = int(at_wild.abs().argmax())
+        expect(False, f"Position {worst + 1} scores {at_wild[worst]:.3f} for keeping {_SEQUENCE[worst]}: no change should score 0.", f"'{_SEQUENCE}'")
+
+
+@marginals_exercise.step("values")
+def marginals_values(masked_marginals):
+    found = smallest(st.text(RESIDUES, min_size=1, max_size=8), lambda sequence: not torch.allclose(
+        torch.as_tensor(masked_marginals(tiny_plm(), sequence)).float(), _marginals(tiny_plm(), sequence), atol=1e-3))
+    for sequence in ([] if found is None else [found]) + [_SEQUENCE]:
+        _expect_marginals(masked_marginals, tiny_plm(), sequence)
+    _expect_marginals(masked_marginals, course_plm(), _SEQUENCE)
+
+
+@marginals_exercise.step("clean hands")
+def marginals_state(masked_marginals):
+    result = masked_marginals(tiny_plm(), _SEQUENCE)
+    expect(not result.requires_grad, "The table still carries the graph of all forward passes: run the model under torch.no_grad() (plm.forward does).")
+    expect(not tiny_plm().model.training, "The model is left in training mode.")
+    with warnings.catch_warnings(record=True):  # the note on lower case is expected here and not the reader's business
+        lower = masked_marginals(tiny_plm(), _SEQUENCE.lower())
+    expect_close(lower, result, {}, "Lower-case letters should be read as upper case.", f"'{_SEQUENCE.lower()}'")
+
+
+# -------------------------------------------------------------------------------------------------------- 4.3 spearman_ci
+
+spearman_exercise = Exercise("4.3", [metrics.spearman_ci], hints=[
+    "Spearman's rho is Pearson's correlation of the ranks. For the interval, pretend that your sample is the world, draw from it again and again, "
+    "and look at how far rho scatters.",
+    "Draw pair numbers with replacement, and take x and y at the same numbers. Ranks must be recomputed in each draw; scipy.stats.rankdata gives "
+    "tied values their average rank.",
+    "rows = rng.integers(0, n, n); rhos.append(rho(x[rows], y[rows])); at the end np.quantile(rhos, [(1 - level) / 2, (1 + level) / 2]).",
+])
+
+
+def _pairs(n=60, seed=0, noise=1.0):
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=n)
+    return np.exp(2 * x), x + noise * generator.normal(size=n)
+
+
+@spearman_exercise.step("three numbers", points=0)
+def spearman_shape(spearman_ci):
+    result = spearman_ci(*_pairs())
+    expect(isinstance(result, tuple) and len(result) == 3, "spearman_ci should return (rho, low, high).")
+    expect(all(np.ndim(value) == 0 and np.isfinite(value) for value in result), f"The result {result} should be three finite numbers.")
+
+
+@spearman_exercise.step("rho")
+def spearman_rho(spearman_ci):
+    x, y = _pairs()
+    expect_close(spearman_ci(x, y)[0], metrics.spearman(x, y), {
+        "This is Pearson's correlation of the values; take their ranks first.": np.corrcoef(x, y)[0, 1],
+        "The sign is turned.": -metrics.spearman(x, y)}, "rho is not Spearman's correlation.")
+    tied_x, tied_y = np.round(x / x.max() * 4), np.round(y)
+    ordinal = np.corrcoef(np.argsort(np.argsort(tied_x)), np.argsort(np.argsort(tied_y)))[0, 1]
+    expect_close(spearman_ci(tied_x, tied_y)[0], metrics.spearman(tied_x, tied_y), {
+        "Equal values get different ranks in your function (argsort does that); tied values share their average rank.": ordinal},
+        "rho is wrong where values are tied.", "60 pairs, both sides rounded")
+    expect_close(spearman_ci(x.tolist(), y.tolist())[0], metrics.spearman(x, y), {}, "Plain lists should work as well as arrays.")
+
+
+@spearman_exercise.step("interval")
+def spearman_interval(spearman_ci):
+    x, y = _pairs()
+    rho, low, high = spearman_ci(x, y)
+    _, wanted_low, wanted_high = metrics.spearman_ci(x, y)
+    expect(low < high, f"The interval runs from {low:.2f} to {high:.2f}: low and high are exchanged or equal.")
+    expect(low < rho < high, f"The interval {low:.2f} to {high:.2f} does not hold rho = {rho:.2f}. Were x and y drawn separately? A pair must stay a pair.")
+    off = max(abs(low - wanted_low), abs(high - wanted_high))
+    expect(off < 0.05, f"The 95 % interval is {low:.2f} to {high:.2f}; drawing 60 pairs with replacement gives about {wanted_low:.2f} to {wanted_high:.2f}.")
+
+
+@spearman_exercise.step("level, seed, draws")
+def spearman_options(spearman_ci):
+    x, y = _pairs()
+    state = np.random.get_state()[1].copy()
+    first, again, other = (spearman_ci(x, y, seed=seed) for seed in (0, 0, 1))
+    expect(tuple(first) == tuple(again), "Two calls with the same seed differ.")
+    expect(tuple(first) != tuple(other), "Seeds 0 and 1 give the same interval: the seed is not used.")
+    expect(np.array_equal(state, np.random.get_state()[1]), "The global random state has changed: use np.random.default_rng(seed).")
+    for level in (0.5, 0.8):
+        _, low, high = spearman_ci(x, y, level=level)
+        _, wanted_low, wanted_high = metrics.spearman_ci(x, y, level=level)
+        expect(max(abs(low - wanted_low), abs(high - wanted_high)) < 0.05, f"For level={level} the interval is {low:.2f} to {high:.2f}; about {wanted_low:.2f} to "
+               f"{wanted_high:.2f} is expected.")
+    spread = [np.std([spearman_ci(x, y, n_boot=n, seed=seed)[1] for seed in range(8)]) for n in (5, 200)]
+    expect(spread[0] > spread[1], "With 5 draws the interval scatters no more than with 200: n_boot is not used.")
+
+
+# ---------------------------------------------------------------------------------------------- 4.4 pseudo_log_likelihood
+
+likelihood_exercise = Exercise("4.4", [scoring.pseudo_log_likelihood], hints=[
+    "How surprised is the model at each residue when it sees all the others? Add that up.",
+    "It is the same masked run as for masked marginals; now you need the log-probability of the residue that really stands there.",
+    "sum over i of log_probs[i, tokens[0, i + 1]], where log_probs[i] comes from the copy in which token i + 1 is masked.",
+])
+
+
+def _expect_likelihood(pseudo_log_likelihood, plm, sequence):
+    wild, places = _wild(sequence), range(len(sequence))
+    masked = torch.stack([_log_probs(plm, sequence, [i + 1])[i + 1] for i in places])
+    visible = _log_probs(plm, sequence, [])[1:-1]
+    at = masked.gather(1, wild[:, None])[:, 0]
+    total, tokens = at.sum(), plm.tokenize([sequence])[0]
+    ends = sum(_log_probs(plm, sequence, [place])[place, tokens[place]] for place in (0, len(tokens) - 1))
+    early = sum(_log_probs(plm, sequence, [i])[i, wild[i]] for i in places)
+    only_20 = (masked[:, 4:24].log_softmax(-1).gather(1, wild[:, None] - 4)).sum()
+    expect_close(pseudo_log_likelihood(plm, sequence), total, {
+        "The sign is turned: log-probabilities are below zero, and so is their sum.": -total,
+        "This is the mean over the residues; asked for is the sum.": total / len(sequence),
+        "This is the perplexity; asked for is the sum of log-probabilities.": (-total / len(sequence)).exp(),
+        "The residues stay visible in your input: mask each one in turn.": visible.gather(1, wild[:, None]).sum(),
+        "<cls> and <eos> are counted too: only residues belong in the sum.": total + ends,
+        "Residue i is compared with token i; <cls> comes first, so it is token i + 1.": early,
+        "The softmax runs over 20 residues; asked for is the whole vocabulary of 33 tokens.": only_20,
+        "This logarithm has base 2; asked for are nats.": total / np.log(2),
+        "This is the sum of the probabilities, not of their logarithms.": at.exp().sum(),
+    }, "The number is not the sum of masked log-probabilities of the true residues.", f"'{sequence}'")
+
+
+@likelihood_exercise.step("a float", points=0)
+def likelihood_shape(pseudo_log_likelihood):
+    result = pseudo_log_likelihood(tiny_plm(), _SEQUENCE)
+    expect(isinstance(result, float), f"The result is a {type(result).__name__}; asked for is a Python float.")
+
+
+@likelihood_exercise.step("value")
+def likelihood_value(pseudo_log_likelihood):
+    for sequence in ("MK", _SEQUENCE):
+        _expect_likelihood(pseudo_log_likelihood, tiny_plm(), sequence)
+    _expect_likelihood(pseudo_log_likelihood, course_plm(), _SEQUENCE)
+
+
+@likelihood_exercise.step("any sequence")
+def likelihood_any(pseudo_log_likelihood):
+    found = smallest(st.text(RESIDUES, min_size=1, max_size=8), lambda sequence: abs(
+        pseudo_log_likelihood(tiny_plm(), sequence) - scoring.pseudo_log_likelihood(tiny_plm(), sequence)) > 1e-2)
+    if found is not None:
+        _expect_likelihood(pseudo_log_likelihood, tiny_plm(), found)
+    expect(not tiny_plm().model.training, "The model is left in training mode.")

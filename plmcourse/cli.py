@@ -1,0 +1,104 @@
+"""The command ``plmcourse``: what this machine can run, and fetching weights."""
+import argparse
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import psutil
+
+from plmcourse import __version__
+
+_PACKAGES = ("torch", "transformers", "fair-esm", "numpy", "scikit-learn", "biotite", "jupyterlab")
+
+
+def main(arguments=None):
+    """Entry point; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="plmcourse", description="Helper of the course on protein language models.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("doctor", help="say what this machine has and which models would run on it").set_defaults(run=doctor)
+    fetch_parser = commands.add_parser("fetch", help="download ESM-2 weights into the hub cache and verify them")
+    fetch_parser.add_argument("size", help="8M, 35M, 150M, 650M, 3B or 15B")
+    fetch_parser.set_defaults(run=fetch)
+    chosen = parser.parse_args(arguments)
+    try:
+        return chosen.run(chosen)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"plmcourse: {error}", file=sys.stderr)
+        return 1
+
+
+def doctor(_=None):
+    """Print Python, device, memory, packages, and for each model size whether its weights are here and would fit."""
+    import torch
+
+    from plmcourse import datasets, models
+
+    print(f"plmcourse {__version__} · Python {platform.python_version()} · {platform.system()} {platform.machine()}")
+    print(" · ".join(f"{name} {_version(name)}" for name in _PACKAGES))
+    memory, device = _memory()
+    print(f"{os.cpu_count()} cores · {psutil.virtual_memory().total / 1e9:.1f} GB memory · {device}")
+    healthy = _report(models.fair_esm, "fair-esm is the right one") & _report(
+        lambda: [datasets.path(name) for name in datasets.names()], f"{len(datasets.names())} data files are complete")
+    print(f"\n{'size':>5} {'parameters':>15}  {'memory (float32)':>16}  weights")
+    for size in models.FAMILY.values():
+        need = size.parameters * 4 * 1.3  # a third on top for activations, as a rule of thumb
+        fits = "would run" if need < memory else f"needs {(need - memory) / 1e9:.0f} GB more"
+        print(f"{size.name:>5} {size.parameters:>15,}  {need / 1e9:>13.1f} GB  {_weights(size.name)}; {fits}")
+    print(f'\nplmcourse.load() would take: {models.find_weights(os.environ.get("PLMCOURSE_MODEL", "8M"), fetch=False)[1]}')
+    return 0 if healthy else 1
+
+
+def _version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _memory():
+    """Bytes that are free on the GPU if there is one, else in RAM, and the device in words."""
+    import torch
+
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        return free, f"{torch.cuda.get_device_name()} with {total / 1e9:.0f} GB"
+    return psutil.virtual_memory().available, "no GPU"
+
+
+def _report(test, fine):
+    try:
+        test()
+    except (ImportError, ValueError) as error:
+        print(f"✗ {error}")
+        return False
+    print(f"✓ {fine}")
+    return True
+
+
+def _weights(size):
+    from plmcourse import models
+
+    try:
+        models.hub_snapshot(models.FAMILY[size], fetch=False)
+        return "in the hub cache"
+    except FileNotFoundError:
+        return "embedded only" if size == "8M" else "not here"
+    except ValueError as error:
+        return str(error)
+
+
+def fetch(chosen):
+    """Download the pinned snapshot of one size and verify it."""
+    from plmcourse import models
+
+    if chosen.size not in models.FAMILY:
+        raise ValueError(f"there is no size {chosen.size!r}; there are: {', '.join(models.FAMILY)}")
+    folder = models.hub_snapshot(models.FAMILY[chosen.size])
+    print(f"ESM-2 {chosen.size} is complete and verified in {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""The ESM-2 family, and ``load()``: which weights, on which device, in which precision."""
+import importlib.metadata
+import os
+import re
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import EsmForMaskedLM, EsmTokenizer
+from transformers.utils import logging
+
+from plmcourse import datasets
+from plmcourse.sequences import PAD, clean
+
+logging.disable_progress_bar()  # "Loading weights" flickers by in a second and would be part of every notebook's output
+
+
+@dataclass(frozen=True)
+class Size:
+    """One member of the ESM-2 family (Lin et al. 2023, Science 379:1123; parameter counts include the contact head)."""
+
+    name: str
+    repository: str
+    revision: str  # commit on the model hub: the same course tomorrow
+    layers: int
+    dim: int
+    heads: int
+    parameters: int
+    sha256: tuple = ()  # of model.safetensors, where known; two uploads of the 8M weights are around
+
+
+FAMILY = {size.name: size for size in (
+    Size("8M", "facebook/esm2_t6_8M_UR50D", "c731040fcd8d73dceaa04b0a8e6329b345b0f5df", 6, 320, 20, 7_512_474,
+         ("24c5fa474c48f3b754b86efe752d5f189d2bcd88190fa2270fc92b2ef3034189",
+          "c78322372c5f2a2db07ff6df20637701d82eb255aa32e2623c2db18553db28d9")),
+    Size("35M", "facebook/esm2_t12_35M_UR50D", "6fbf070e65b0b7291e7bbcd451118c216cff79d8", 12, 480, 20, 33_501_394),
+    Size("150M", "facebook/esm2_t30_150M_UR50D", "a695f6045e2e32885fa60af20c13cb35398ce30c", 30, 640, 20, 148_140_154,
+         ("c3f1da8aea53bddd32c246c86168c23b9fd72341fb9db9a94436f855f5053566",)),
+    Size("650M", "facebook/esm2_t33_650M_UR50D", "08e4846e537177426273712802403f7ba8261b6c", 33, 1280, 20, 651_043_254,
+         ("a08adabb949fa67ad3c14b509d04fd60368b35007b0095e3358f81200c4f4db0",)),
+    Size("3B", "facebook/esm2_t36_3B_UR50D", "476b639933c8baad5ad09a60ac1a87f987b656fc", 36, 2560, 40, 2_839_005_634),
+    Size("15B", "facebook/esm2_t48_15B_UR50D", "5fbca39631164edc1d402a5aa369f982f72ee282", 48, 5120, 40, 15_129_100_194),
+)}
+EMBEDDED = "course-8M"  # the checkpoint in data/models: ESM-2's 8M architecture, trained by this project
+_WANTED = ["config.json", "vocab.txt", "*.safetensors", "*.safetensors.index.json"]
+
+
+@dataclass(frozen=True)
+class PLM:
+    """A loaded protein language model.
+
+    Attributes
+    ----------
+    model : transformers.EsmForMaskedLM, in eval mode
+    tokenizer : transformers.EsmTokenizer
+    source : str
+        Where the weights come from, in words.
+    """
+
+    model: EsmForMaskedLM
+    tokenizer: EsmTokenizer
+    source: str
+
+    @property
+    def config(self):
+        return self.model.config
+
+    @property
+    def device(self):
+        return self.model.device
+
+    @property
+    def dtype(self):
+        return self.model.dtype
+
+    @property
+    def max_residues(self):
+        """Longest protein the model has seen in training: 1,024 tokens, two of which are ``<cls>`` and ``<eos>``."""
+        return self.config.max_position_embeddings - 4
+
+    @property
+    def tokens_per_batch(self):
+        """Tokens that are run at once, padding included: more do not fit a CPU's cache, a GPU needs more to be busy."""
+        return 2048 if self.device.type == "cpu" else 32_768
+
+    def tokenize(self, sequences, names=None):
+        """Token ids, padded at the end.
+
+        Parameters
+        ----------
+        sequences : list of str
+        names : list of str, optional
+            How error messages call the sequences.
+
+        Returns
+        -------
+        LongTensor, shape [sequences, tokens], on the model's device
+
+        Raises
+        ------
+        ValueError
+            If a sequence is empty, holds a letter that is no amino acid, or is longer than ``max_residues``.
+        """
+        if isinstance(sequences, str):
+            raise TypeError("tokenize takes a list of sequences: write [sequence] for a single one")
+        names = names or [f"sequence {number}" for number in range(1, len(sequences) + 1)]
+        cleaned = [clean(sequence, name) for sequence, name in zip(sequences, names)]
+        for sequence, name in zip(cleaned, names):
+            if len(sequence) > self.max_residues:
+                raise ValueError(f"{name} has {len(sequence):,} residues; ESM-2 was trained on at most {self.max_residues:,}: "
+                                 "cut it into domains or overlapping windows")
+        return self.tokenizer(cleaned, padding=True, return_tensors="pt").input_ids.to(self.device)
+
+    @torch.no_grad()
+    def forward(self, tokens, **options):
+        """Run the model on token ids with the padding masked out (forgetting that shifts logits by tens).
+
+        Parameters
+        ----------
+        tokens : LongTensor, shape [sequences, tokens]
+        **options
+            What ``EsmForMaskedLM`` takes, e.g. ``output_hidden_states=True``.
+
+        Returns
+        -------
+        transformers.modeling_outputs.MaskedLMOutput, with ``logits`` of shape [sequences, tokens, 33]
+        """
+        return self.model(input_ids=tokens, attention_mask=tokens != PAD, **options)
+
+
+def load(size=None, device=None, dtype=torch.float32, attention="sdpa"):
+    """Load an ESM-2 model and say in one line which weights these are.
+
+    Looked for in this order: an explicit folder; the embedded checkpoint if ``PLMCOURSE_WEIGHTS=embedded``; the local hub
+    cache; the model hub (pinned revision, safetensors only); and for 8M, when none can be had, the embedded checkpoint.
+
+    Parameters
+    ----------
+    size : str, optional
+        A key of ``FAMILY`` ("8M" to "15B") or a folder with config.json, vocab.txt and model.safetensors. Without it, the
+        environment variable ``PLMCOURSE_MODEL`` counts, then "8M".
+    device : str, optional
+        Such as "cpu" or "cuda"; a GPU is taken when there is one.
+    dtype : torch.dtype
+        Precision of the weights in memory.
+    attention : str
+        "sdpa" is fast; "eager" is needed where attention maps are read.
+
+    Returns
+    -------
+    PLM
+
+    Raises
+    ------
+    ValueError
+        If there is no such size, or a file is damaged.
+    FileNotFoundError
+        If the weights cannot be had.
+    """
+    size = str(size or os.environ.get("PLMCOURSE_MODEL", "8M"))
+    folder, source = find_weights(size)
+    model = _read(folder, dtype, attention).eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    plm = PLM(model, EsmTokenizer(str(Path(folder) / "vocab.txt")), source)
+    config, parameters = model.config, sum(p.numel() for p in model.parameters())
+    print(f"{source} · {config.num_hidden_layers} layers × {config.hidden_size} · {parameters:,} parameters · "
+          f"{plm.device.type} · {str(plm.dtype).removeprefix('torch.')}")
+    return plm
+
+
+def find_weights(size, fetch=True):
+    """Folder with the weights of a size, and where they come from in words. See :func:`load` for order and errors.
+
+    ``fetch=False`` looks only at what is on this machine already.
+    """
+    if size not in FAMILY:
+        if not Path(size).is_dir():
+            raise ValueError(f"{size!r} is neither a model size ({', '.join(FAMILY)}) nor a folder with weights")
+        return Path(size), f"weights from {size}"
+    if os.environ.get("PLMCOURSE_WEIGHTS") == "embedded":
+        if size != "8M":
+            raise FileNotFoundError(f"PLMCOURSE_WEIGHTS=embedded is set, and only 8M is embedded, not {size}")
+        return _embedded()
+    try:
+        return hub_snapshot(FAMILY[size], fetch), f"ESM-2 {size} by Meta AI ({FAMILY[size].repository})"
+    except FileNotFoundError as missing:
+        if size != "8M":
+            raise
+        if fetch:
+            print(f"Note: {missing} The course goes on with its embedded checkpoint.")
+        return _embedded()
+
+
+def _embedded():
+    folder = datasets.path(EMBEDDED).parent
+    return folder, f"{EMBEDDED}, the embedded checkpoint (ESM-2's 8M architecture, trained by this course, not Meta's weights)"
+
+
+def hub_snapshot(size, fetch=True):
+    """Folder of a pinned snapshot in the local hub cache, downloaded first if ``fetch`` allows, and verified.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the snapshot is not complete and cannot be fetched.
+    ValueError
+        If a weights file does not have the expected SHA-256.
+    """
+    from httpx import TransportError
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    for offline in (True, False) if fetch else (True,):
+        try:
+            folder = Path(snapshot_download(size.repository, revision=size.revision, allow_patterns=_WANTED,
+                                            local_files_only=offline, etag_timeout=5))
+        except (LocalEntryNotFoundError, HfHubHTTPError, TransportError):
+            continue  # nothing cached, or the hub cannot be reached or breaks off
+        missing = [name for name in ("config.json", "vocab.txt") if not (folder / name).is_file()]
+        weights = sorted(folder.glob("*.safetensors"))
+        if weights and not missing:
+            for file in weights:
+                _verify(file, size)
+            return folder
+    raise FileNotFoundError(f"the weights of ESM-2 {size.name} ({size.repository}, revision {size.revision[:7]}, safetensors) are "
+                            f"not complete in the hub cache and cannot be fetched: run 'plmcourse fetch {size.name}' online.")
+
+
+def _verify(file, size):
+    """Compare a weights file with the known checksum; without one, with its name in the cache, which is the hub's own."""
+    stored = file.resolve().name
+    expected = size.sha256 or ((stored,) if re.fullmatch("[0-9a-f]{64}", stored) else ())
+    if expected and datasets.sha256(file) not in expected:
+        raise ValueError(f"{file} is damaged or not Meta's file: its SHA-256 is not the expected {expected[0][:12]}…; delete it and run "
+                         f"'plmcourse fetch {size.name}'")
+
+
+def _read(folder, dtype, attention):
+    from safetensors import SafetensorError
+
+    for name in ("config.json", "vocab.txt"):
+        if not (Path(folder) / name).is_file():
+            raise FileNotFoundError(f"{folder} has no {name}: a folder with weights holds config.json, vocab.txt and model.safetensors")
+    try:
+        return EsmForMaskedLM.from_pretrained(folder, dtype=dtype, attn_implementation=attention, use_safetensors=True,
+                                              local_files_only=True)
+    except SafetensorError as error:
+        raise ValueError(f"the safetensors file in {folder} is damaged or cut short: {error}") from error
+
+
+def fair_esm():
+    """The module ``esm`` of fair-esm, Meta's original code, or one sentence on what is wrong with the installation.
+
+    Raises
+    ------
+    ImportError
+        If it is missing, or if PyPI's ``esm`` (another project, by EvolutionaryScale) sits in its place.
+    """
+    installed = {name.lower() for found in importlib.metadata.distributions() if (name := found.metadata["Name"])}
+    if "esm" in installed:
+        raise ImportError("the PyPI package 'esm' (EvolutionaryScale's ESM3) is installed in the place of fair-esm, and both are "
+                          "imported as 'esm': run 'pip uninstall esm', then 'pip install --force-reinstall fair-esm'")
+    if "fair-esm" not in installed:
+        raise ImportError("fair-esm, Meta's original ESM-2 code, is not installed: run 'pip install fair-esm'")
+    import esm
+
+    return esm
+
+
+# transformers' parameter names -> fair-esm's, applied in this order
+_RENAME = [("esm.encoder.layer.", "layers."), (".attention.LayerNorm.", ".self_attn_layer_norm."),
+           (".attention.self.rotary_embeddings.", ".self_attn.rot_emb."), (".attention.self.query.", ".self_attn.q_proj."),
+           (".attention.self.key.", ".self_attn.k_proj."), (".attention.self.value.", ".self_attn.v_proj."),
+           (".attention.output.dense.", ".self_attn.out_proj."), (".LayerNorm.", ".final_layer_norm."),
+           (".intermediate.dense.", ".fc1."), (".output.dense.", ".fc2."),
+           ("esm.encoder.emb_layer_norm_after.", "emb_layer_norm_after."), ("esm.embeddings.word_embeddings.", "embed_tokens."),
+           ("esm.contact_head.", "contact_head."), ("lm_head.decoder.weight", "lm_head.weight"), ("lm_head.decoder.bias", "lm_head.bias")]
+
+
+def to_fair_esm(plm):
+    """The same weights in fair-esm: an independent second implementation, and the lecture's own interface.
+
+    Returns
+    -------
+    model, alphabet : esm.ESM2, esm.Alphabet
+        The model in eval mode on the CPU, float32.
+    """
+    esm = fair_esm()
+    config, alphabet = plm.config, fair_esm().Alphabet.from_architecture("ESM-1b")
+    model = esm.ESM2(config.num_hidden_layers, config.hidden_size, config.num_attention_heads, alphabet,
+                     token_dropout=config.token_dropout)
+    state = {}
+    for name, value in plm.model.state_dict().items():
+        for theirs, ours in _RENAME:
+            name = name.replace(theirs, ours)
+        state[name] = value.float().cpu()
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    for layer in model.layers:  # transformers keeps the rotary frequencies once; copied, since recomputing differs in the last bit
+        layer.self_attn.rot_emb.inv_freq.copy_(_inverse_frequencies(plm))
+    wrong = [name for name in missing if "rot_emb" not in name] + [name for name in unexpected if "rotary" not in name]
+    if wrong:
+        raise ValueError(f"these weights do not fit fair-esm's ESM-2: {', '.join(wrong[:3])}")
+    return model.eval(), alphabet
+
+
+def _inverse_frequencies(plm):
+    return next(value for name, value in plm.model.named_buffers() if name.endswith("inv_freq")).float().cpu()

@@ -1,0 +1,32 @@
+"""The whole suite runs offline and on the embedded weights, in this process and in every process it starts."""
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+GUARD = Path(__file__).parent / "offline"
+
+for name in [name for name in os.environ if name.startswith("PLMCOURSE_") and name != "PLMCOURSE_CI"]:
+    del os.environ[name]
+os.environ["PLMCOURSE_WEIGHTS"] = "embedded"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(GUARD), os.environ.get("PYTHONPATH")]))
+sys.path.insert(0, str(GUARD))
+sys.modules.pop("sitecustomize", None)  # the interpreter may have loaded one of its own when it started
+import sitecustomize  # noqa: E402, F401
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def lacking():
+    """Call with a reason when a program is missing: skips, or fails where everything must be there (PLMCOURSE_CI=1)."""
+    def stop(reason):
+        (pytest.fail if os.environ.get("PLMCOURSE_CI") == "1" else pytest.skip)(reason)
+    return stop

@@ -1,0 +1,138 @@
+"""Notebook 3 in JupyterLab as a student meets it: a real server, a real browser, Run All Cells."""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from build_notebooks import BAR
+
+NAME = "03_embeddings.ipynb"
+# a bar that stays is a widget in the page, whatever the notebook itself leaves behind
+WIDGET = "from tqdm.notebook import tqdm\nfor _ in tqdm(range(3), desc='a widget'):\n    pass"
+# no question about news, no look for updates, and all cells in the page at once instead of those in view
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
+BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+           "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1, EXCLUDE localhost"]
+PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(el => el.innerText.trim())"
+STARTED = f"() => {PROMPTS}.some(prompt => /[*0-9]/.test(prompt))"
+STDERR = """[...document.querySelectorAll('[data-mime-type="application/vnd.jupyter.stderr"]')].map(el => el.innerText)"""
+# the last cell gets its number when all the others have run; it never does when one of them stops with an error
+ENDED = f"""() => {STDERR}.some(text => text.includes('Traceback (most recent call last)')) ||
+    !{PROMPTS}.includes('[*]:') && /[0-9]/.test({PROMPTS}.at(-1))"""
+
+
+@pytest.fixture(scope="module")
+def chromium(lacking):
+    """Path of the browser."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None) or lacking(
+        "there is no Chromium on PATH")
+
+
+@pytest.fixture(scope="module")
+def lab(root, tmp_path_factory):
+    """Address of a running JupyterLab over a copy of the student notebooks."""
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(root / "notebooks", folder / "notebooks")
+    notebook = nbformat.read(folder / "notebooks" / NAME, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(WIDGET, id="widget"))
+    nbformat.write(notebook, folder / "notebooks" / NAME)
+    for name, values in SETTINGS.items():
+        path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(values), encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+               "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--LabApp.news_url=", str(folder / "notebooks")]
+    env = os.environ | {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "JUPYTER_CONFIG_DIR": str(folder / "config"),
+                        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces")}
+    log = folder / "server.log"
+    with log.open("w") as output:
+        server = subprocess.Popen(command, cwd=folder, env=env, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_for(f"http://127.0.0.1:{port}/api", server, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def wait_for(address, server, log, seconds=90):
+    """Until the server answers."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.5)
+    pytest.fail(f"JupyterLab does not answer:\n{Path(log).read_text(encoding='utf-8')[-3000:]}")
+
+
+@pytest.fixture(scope="module")
+def page(lab, chromium, root):
+    """Notebook 3 after Run All Cells."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.goto(f"{lab}/lab/tree/{NAME}")
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
+        try:
+            run_all_cells(page, f"{lab}/api/kernels")
+            page.wait_for_function(ENDED, timeout=420_000, polling=500)
+            page.wait_for_timeout(1000)  # the last outputs are drawn
+        finally:
+            (root / "build").mkdir(exist_ok=True)
+            page.screenshot(path=root / "build" / "lab-03.png")
+        yield page
+        browser.close()
+
+
+def run_all_cells(page, kernels, tries=6):
+    """Run > Run All Cells, once the page is connected to a kernel; again if JupyterLab drops the request."""
+    for _ in range(240):
+        if any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in page.request.get(kernels).json()):
+            break
+        page.wait_for_timeout(500)
+    for _ in range(tries):
+        page.wait_for_timeout(1000)
+        page.click('.lm-MenuBar-item:has-text("Run")')
+        page.click('.lm-Menu-item[data-command="runmenu:run-all"]')
+        page.wait_for_timeout(4000)
+        if page.evaluate(STARTED):
+            return
+    pytest.fail("Run All Cells starts nothing")
+
+
+def test_all_cells_run_without_error(page):
+    stray = [text for text in page.evaluate(STDERR) for line in text.splitlines() if line.strip() and not BAR.search(line)]
+    assert not stray, stray[0]  # JupyterLab shows tracebacks, warnings and anything else on stderr alike
+    prompts = page.evaluate(PROMPTS)
+    assert len(prompts) > 3 and [prompt for prompt in prompts if not prompt.strip("[]:").isdigit()] == []
+
+
+def test_figures_are_there(page):
+    widths = page.locator(".jp-OutputArea-output.jp-RenderedImage img").evaluate_all("els => els.map(el => el.naturalWidth)")
+    assert widths and min(widths) > 100
+
+
+def test_widgets_are_drawn(page):
+    """Progress bars are drawn, and no output says that it could not be."""
+    assert page.locator(".jp-OutputArea-output .jupyter-widgets .progress-bar").count() > 0
+    text = " ".join(page.locator(".jp-OutputArea-output").all_inner_texts())
+    assert "a widget:" in text and "100%" in text
+    for failure in ("Error displaying widget", "Loading widget", "Could not render", "HBox(children"):
+        assert failure not in text

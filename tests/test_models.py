@@ -1,0 +1,180 @@
+"""Which weights are loaded, and that two independent implementations agree on them."""
+import dataclasses
+import importlib.metadata
+import shutil
+
+import huggingface_hub.constants
+import pytest
+import torch
+
+import plmcourse as pc
+from plmcourse import cli, datasets, models
+from plmcourse.checks.tiny import course_plm
+
+EMBEDDED = datasets.path(models.EMBEDDED).parent
+PROTEINS = ["MKTAYIAKQRQISFVKSHFSRQ", "GG", "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG", "XBUZO" * 3]
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty hub cache, and a function that puts a copy of the embedded weights into it as if they had been fetched."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.delenv("PLMCOURSE_WEIGHTS", raising=False)
+
+    def add(size, revision=None, leave_out=(), damage=False):
+        entry = models.FAMILY[size]
+        home = tmp_path / f"models--{entry.repository.replace('/', '--')}"
+        snapshot = home / "snapshots" / (revision or entry.revision)
+        (home / "blobs").mkdir(parents=True)
+        snapshot.mkdir(parents=True)
+        for name in {"config.json", "vocab.txt", "model.safetensors"} - set(leave_out):
+            blob = home / "blobs" / datasets.sha256(EMBEDDED / name)
+            shutil.copy(EMBEDDED / name, blob)
+            if damage and name.endswith("safetensors"):
+                blob.write_bytes(blob.read_bytes()[:-1] + b"x")
+            (snapshot / name).symlink_to(blob)
+        return snapshot
+
+    return add
+
+
+def test_the_family_has_the_published_parameter_counts():
+    from transformers import EsmConfig, EsmForMaskedLM
+
+    for size in models.FAMILY.values():
+        config = EsmConfig(vocab_size=33, mask_token_id=32, pad_token_id=1, hidden_size=size.dim, num_hidden_layers=size.layers,
+                           num_attention_heads=size.heads, intermediate_size=4 * size.dim, position_embedding_type="rotary",
+                           token_dropout=True, emb_layer_norm_before=False, max_position_embeddings=1026)
+        with torch.device("meta"):
+            model = EsmForMaskedLM(config)
+        assert sum(p.numel() for p in model.parameters()) == size.parameters, size.name
+
+
+def test_the_pinned_snapshot_is_taken_from_the_cache(hub):
+    snapshot = hub("35M")
+    folder, source = models.find_weights("35M")
+    assert folder == snapshot and "Meta AI" in source
+
+
+def test_another_revision_is_not_taken(hub):
+    hub("35M", revision="0" * 40)
+    with pytest.raises(FileNotFoundError, match="35M .*not complete in the hub cache.*plmcourse fetch 35M"):
+        models.find_weights("35M")
+
+
+@pytest.mark.parametrize("missing", ["config.json", "vocab.txt", "model.safetensors"])
+def test_an_incomplete_snapshot_is_not_taken(hub, missing):
+    hub("35M", leave_out=[missing])
+    with pytest.raises(FileNotFoundError, match="not complete in the hub cache"):
+        models.find_weights("35M")
+
+
+def test_a_damaged_file_is_named(hub):
+    hub("35M", damage=True)
+    with pytest.raises(ValueError, match="model.safetensors is damaged or not Meta's file"):
+        models.find_weights("35M")
+
+
+def test_weights_that_are_not_metas_are_refused_for_8m(hub):
+    hub("8M")
+    with pytest.raises(ValueError, match="not the expected 24c5fa474c48"):
+        models.find_weights("8M")
+
+
+def test_8m_weights_with_the_known_checksum_are_taken(hub, monkeypatch):
+    snapshot = hub("8M")
+    known = dataclasses.replace(models.FAMILY["8M"], sha256=(datasets.sha256(EMBEDDED / "model.safetensors"),))
+    monkeypatch.setitem(models.FAMILY, "8M", known)
+    assert models.find_weights("8M")[0] == snapshot
+
+
+def test_8m_falls_back_to_the_embedded_checkpoint_with_a_notice(hub, capsys):
+    plm = pc.load("8M")
+    printed = capsys.readouterr().out
+    assert "goes on with its embedded checkpoint" in printed and "not Meta's" in printed
+    assert plm.source.startswith("course-8M")
+
+
+def test_other_sizes_do_not_fall_back(hub):
+    with pytest.raises(FileNotFoundError, match="run 'plmcourse fetch 650M' online"):
+        pc.load("650M")
+
+
+def test_embedded_means_embedded(monkeypatch):
+    monkeypatch.setenv("PLMCOURSE_WEIGHTS", "embedded")
+    assert models.find_weights("8M")[0] == EMBEDDED
+    with pytest.raises(FileNotFoundError, match="only 8M is embedded, not 650M"):
+        pc.load("650M")
+
+
+def test_an_unknown_size_is_named():
+    with pytest.raises(ValueError, match="'9M' is neither a model size"):
+        pc.load("9M")
+
+
+def test_a_truncated_safetensors_file_is_named(tmp_path):
+    for name in ("config.json", "vocab.txt"):
+        shutil.copy(EMBEDDED / name, tmp_path)
+    (tmp_path / "model.safetensors").write_bytes((EMBEDDED / "model.safetensors").read_bytes()[:100_000])
+    with pytest.raises(ValueError, match=f"safetensors file in {tmp_path} is damaged or cut short"):
+        pc.load(tmp_path)
+
+
+def test_a_folder_without_config_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="has no config.json"):
+        pc.load(tmp_path)
+
+
+def test_transformers_and_fair_esm_agree():
+    plm = course_plm()
+    fair, alphabet = pc.to_fair_esm(plm)
+    tokens = plm.tokenize(PROTEINS)
+    assert [alphabet.get_tok(i) for i in range(33)] == pc.sequences.TOKENS
+    with torch.no_grad():
+        theirs = fair(tokens, repr_layers=range(7), return_contacts=True)
+    ours = plm.forward(tokens, output_hidden_states=True)
+    real = tokens != pc.sequences.PAD
+    assert (ours.logits - theirs["logits"])[real].abs().max() < 1e-4
+    for layer in range(7):
+        assert (ours.hidden_states[layer] - theirs["representations"][layer])[real].abs().max() < 1e-4
+    eager = pc.load(EMBEDDED, attention="eager")
+    contacts = eager.model.predict_contacts(tokens, real.long())
+    for row, protein in enumerate(PROTEINS):
+        part = slice(0, len(protein))
+        assert (contacts[row, part, part] - theirs["contacts"][row, part, part]).abs().max() < 1e-4
+
+
+def test_pypi_esm_in_the_place_of_fair_esm_is_named(monkeypatch):
+    class Other:
+        metadata = {"Name": "esm"}
+
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: [Other])
+    with pytest.raises(ImportError, match="PyPI package 'esm'.*pip uninstall esm"):
+        models.fair_esm()
+
+
+def test_a_very_long_protein_is_named():
+    with pytest.raises(ValueError, match="sequence 2 has 10,000 residues; ESM-2 was trained on at most 1,022"):
+        course_plm().tokenize(["MK", "M" * 10_000])
+    assert course_plm().tokenize(["M" * 1022]).shape == (1, 1024)
+
+
+def test_a_single_string_is_not_a_list_of_sequences():
+    with pytest.raises(TypeError, match=r"write \[sequence\]"):
+        course_plm().tokenize("MKT")
+
+
+def test_doctor_reports_all_sizes(capsys, hub):
+    assert cli.main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"{size.parameters:,}" in printed for size in models.FAMILY.values())
+    assert "embedded only" in printed and "course-8M" in printed
+
+
+def test_fetch_says_what_is_missing(capsys, hub):
+    assert cli.main(["fetch", "35M"]) == 1
+    assert "not complete in the hub cache" in capsys.readouterr().err
+    hub("35M")
+    assert cli.main(["fetch", "35M"]) == 0
+    assert cli.main(["fetch", "7M"]) == 1
+    assert "there is no size '7M'" in capsys.readouterr().err
