@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from plmcourse.sequences import read_fasta
+from plmcourse.sequences import AMBIGUOUS, RESIDUES, read_fasta
 
 _PACKAGE = Path(__file__).parent
 # in a wheel data/ rides inside the package, in a checkout it lies beside it
@@ -68,7 +68,8 @@ def load(name):
 
     Returns
     -------
-    pandas.DataFrame for tables, dict of arrays for ``.npz``, dict of id -> sequence for FASTA, biotite AtomArray for PDB.
+    pandas.DataFrame for tables, dict of arrays for ``.npz``, dict of id -> sequence for FASTA (rows of an
+    alignment with their gaps), biotite AtomArray for PDB.
 
     Raises
     ------
@@ -86,6 +87,8 @@ def load(name):
             return dict(arrays)
     if kind == ".fasta":
         return read_fasta(file)
+    if kind == ".afa":  # an alignment
+        return read_fasta(file, RESIDUES + AMBIGUOUS + "-")
     if kind == ".pdb":
         from biotite.structure.io.pdb import PDBFile
 

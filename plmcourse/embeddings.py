@@ -105,22 +105,17 @@ def nearest_label(query, database, labels):
 
     Parameters
     ----------
-    query : Tensor, shape [Q, dim]
-    database : Tensor, shape [N, dim]
+    query, database : Tensor, shapes [Q, dim] and [N, dim]
     labels : sequence of length N
 
     Returns
     -------
     list of length Q
-        Label of the entry with the highest cosine similarity; the first of equals.
-
-    Raises
-    ------
-    ValueError
-        If the database is empty or does not have one label per entry.
+        Label of the entry with the highest cosine similarity, the first of equals. A ValueError says when the numbers of
+        entries and labels differ or there is no entry.
     """
     query, database = torch.as_tensor(query).float(), torch.as_tensor(database).float()
     if len(database) == 0 or len(labels) != len(database):
-        raise ValueError(f"the database has {len(database)} entries and {len(labels)} labels: it needs one label per entry, and an entry")
+        raise ValueError(f"the database has {len(database)} entries and {len(labels)} labels: it needs at least one entry, and a label for each")
     similarity = F.normalize(query, dim=-1) @ F.normalize(database, dim=-1).T
     return [labels[i] for i in similarity.argmax(1).tolist()]

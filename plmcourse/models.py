@@ -286,7 +286,7 @@ def to_fair_esm(plm):
         The model in eval mode on the CPU, float32.
     """
     esm = fair_esm()
-    config, alphabet = plm.config, fair_esm().Alphabet.from_architecture("ESM-1b")
+    config, alphabet = plm.config, esm.Alphabet.from_architecture("ESM-1b")
     model = esm.ESM2(config.num_hidden_layers, config.hidden_size, config.num_attention_heads, alphabet,
                      token_dropout=config.token_dropout)
     state = {}
@@ -295,13 +295,10 @@ def to_fair_esm(plm):
             name = name.replace(theirs, ours)
         state[name] = value.float().cpu()
     missing, unexpected = model.load_state_dict(state, strict=False)
-    for layer in model.layers:  # transformers keeps the rotary frequencies once; copied, since recomputing differs in the last bit
-        layer.self_attn.rot_emb.inv_freq.copy_(_inverse_frequencies(plm))
+    rotary = next(value for name, value in plm.model.named_buffers() if name.endswith("inv_freq"))
+    for layer in model.layers:  # transformers keeps these frequencies once; copied, since recomputing differs in the last bit
+        layer.self_attn.rot_emb.inv_freq.copy_(rotary.cpu())
     wrong = [name for name in missing if "rot_emb" not in name] + [name for name in unexpected if "rotary" not in name]
     if wrong:
         raise ValueError(f"these weights do not fit fair-esm's ESM-2: {', '.join(wrong[:3])}")
     return model.eval(), alphabet
-
-
-def _inverse_frequencies(plm):
-    return next(value for name, value in plm.model.named_buffers() if name.endswith("inv_freq")).float().cpu()

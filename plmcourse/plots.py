@@ -107,24 +107,3 @@ def intervals(rows, xlabel, reference=None, ax=None):
     ax.set_yticks(range(len(rows)), rows)
     ax.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
     return ax
-
-
-def point_map(points, labels, title=None, ax=None):
-    """Scatter of a two-dimensional map, coloured by label, one marker per label so that colour is never the only sign.
-
-    Parameters
-    ----------
-    points : array-like, shape [n, 2]
-    labels : sequence of str, length n
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
-    if ax is None:
-        _, ax = plt.subplots(figsize=(7.5, 4.6))
-    points = np.asarray(points)
-    sns.scatterplot(x=points[:, 0], y=points[:, 1], hue=labels, style=labels, s=22, linewidth=0, alpha=0.8, ax=ax)
-    ax.set(xticks=[], yticks=[], title=title or "")
-    sns.move_legend(ax, "center left", bbox_to_anchor=(1, 0.5), title=None)
-    return ax

@@ -87,21 +87,9 @@ def wild_type_marginals(plm, sequence):
 
 
 def mutation_score(plm, sequence, mutation, first=1):
-    """Masked-marginal score of one substitution.
+    """Masked-marginal score of one substitution such as "M69L": log p(mutant) - log p(wild type), a float in nats.
 
-    Parameters
-    ----------
-    plm : PLM
-    sequence : str
-    mutation : str
-        Such as ``"M69L"``.
-    first : int
-        Number of the first residue in the mutation's numbering.
-
-    Returns
-    -------
-    float
-        log p(mutant) - log p(wild type), in nats.
+    ``first`` is the number of the first residue in the mutation's numbering.
 
     Raises
     ------
@@ -134,26 +122,20 @@ def pseudo_perplexity(plm, sequence):
 
 
 def additive_scores(table, sequence, mutations, first=1):
-    """Look up mutations in a table of single-substitution scores; a multiple mutant gets the sum.
+    """Look up mutations such as "M69L" or "M69L:K73R" in a table of single-substitution scores; a multiple mutant gets the sum.
 
     Parameters
     ----------
     table : array-like, shape [L, 20]
         Such as :func:`masked_marginals` returns.
     sequence : str
-    mutations : iterable of str
-        Such as ``"M69L"`` or ``"M69L:K73R"``.
+    mutations : iterable of str, length n
     first : int
         Number of the first residue.
 
     Returns
     -------
-    array, shape [mutations]
-
-    Raises
-    ------
-    ValueError
-        As :func:`mutation_score`; nothing is scored silently against the wrong residue.
+    array, shape [n]. Errors as in :func:`mutation_score`: nothing is scored silently against the wrong residue.
     """
     table = np.asarray(table)
     cache = {}

@@ -51,11 +51,17 @@ def clean(sequence, name="the sequence", alphabet=RESIDUES + AMBIGUOUS):
     return upper
 
 
-def read_fasta(path):
+def read_fasta(path, alphabet=RESIDUES + AMBIGUOUS):
     """Read a FASTA file (``.gz`` too) into a dictionary from id to sequence.
 
     The id is the header up to the first space. Unlike most readers this one refuses duplicate ids: a dictionary would keep
     the last of them and lose the others without a word.
+
+    Parameters
+    ----------
+    path : str or Path
+    alphabet : str
+        Letters that are allowed; an alignment needs ``"-"`` as well.
 
     Raises
     ------
@@ -65,11 +71,10 @@ def read_fasta(path):
     import gzip
 
     with (gzip.open if str(path).endswith(".gz") else open)(path, "rt") as lines:
-        return parse_fasta(lines, path)
+        return _parse_fasta(lines, path, alphabet)
 
 
-def parse_fasta(lines, source="the text"):
-    """The work of :func:`read_fasta`, on any iterable of lines."""
+def _parse_fasta(lines, source, alphabet):
     parts = {}
     name = None
     for number, line in enumerate(lines, start=1):
@@ -83,7 +88,7 @@ def parse_fasta(lines, source="the text"):
             raise ValueError(f"line {number} of {source} is a sequence without a header: FASTA records begin with '>'")
         elif line:
             parts[name].append(line)
-    return {name: clean("".join(found), name) for name, found in parts.items()}
+    return {name: clean("".join(found), name, alphabet) for name, found in parts.items()}
 
 
 def parse_mutation(text):
@@ -102,19 +107,9 @@ def parse_mutation(text):
 
 
 def locate(sequence, mutation, first=1):
-    """Index (from 0) of a mutation in the sequence, after checking that its wild type is really there.
+    """Index (from 0) and mutant residue of a mutation such as "M69L", after checking that its wild type is really there.
 
-    Parameters
-    ----------
-    sequence : str
-    mutation : str
-        Such as ``"M69L"``.
-    first : int
-        Number that the literature gives the first residue of the sequence.
-
-    Returns
-    -------
-    index, mutant : int, str
+    ``first`` is the number that the literature gives the first residue of the sequence.
 
     Raises
     ------

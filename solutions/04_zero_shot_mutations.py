@@ -273,6 +273,7 @@ assert difference < 1e-3
 masked = pc.masked_marginals(plm, tem1).numpy()
 visible = pc.wild_type_marginals(plm, tem1).numpy()
 mutants = np.array([[residue != wild for residue in pc.RESIDUES] for wild in tem1])
+assert np.abs(masked[~mutants]).max() == 0  # no change, no score
 print(f"passes through the model: {len(tem1)} against 1")
 print(f"rank correlation of the two tables: {pc.metrics.spearman(masked[mutants], visible[mutants]):.2f}")
 print(f"mean score of a mutant: masked {masked[mutants].mean():+.2f}, wild type visible {visible[mutants].mean():+.2f}")

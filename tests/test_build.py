@@ -97,22 +97,30 @@ MALFORMED = {
     "unclosed": (changed(END, ""), "cell 4, line 22: BEGIN SOLUTION is never closed."),
     "nested": (changed(BEGIN, BEGIN + BEGIN), "cell 4, line 23: BEGIN SOLUTION is nested in the one of line 22."),
     "end without begin": (changed(BEGIN, ""), "cell 4, line 24: END SOLUTION without a BEGIN."),
-    "mixed": (changed(BEGIN, BEGIN + "    ### BEGIN HIDDEN TESTS\n"), "cell 4, line 23: BEGIN HIDDEN TESTS stands inside SOLUTION"),
+    "mixed": (changed(BEGIN, BEGIN + "    ### BEGIN HIDDEN TESTS\n"),
+              "cell 4, line 23: BEGIN HIDDEN TESTS stands inside SOLUTION"),
     "crossed": (changed(END, "    ### END HIDDEN TESTS\n"), "cell 4, line 25: END HIDDEN TESTS stands inside SOLUTION"),
-    "hidden tests unclosed": (changed("### END HIDDEN TESTS\n", ""), "cell 5, line 30: BEGIN HIDDEN TESTS is never closed."),
-    "in markdown": (changed("# You will", "# ### BEGIN SOLUTION\n# You will"), "cell 1, line 4: a solution or hidden-tests mark"),
+    "hidden tests unclosed": (changed("### END HIDDEN TESTS\n", ""),
+                              "cell 5, line 30: BEGIN HIDDEN TESTS is never closed."),
+    "in markdown": (changed("# You will", "# ### BEGIN SOLUTION\n# You will"),
+                    "cell 1, line 4: a solution or hidden-tests mark"),
     "two hashes": (changed(BEGIN, "    ## BEGIN SOLUTION\n"), "cell 4, line 22: '## BEGIN SOLUTION' is not a mark"),
     "lower case": (changed(BEGIN, "    ### begin solution\n"), "cell 4, line 22: '### begin solution' is not a mark"),
-    "with words": (changed(END, "    ### END SOLUTION of it\n"), "cell 4, line 25: '### END SOLUTION of it' is not a mark"),
+    "with words": (changed(END, "    ### END SOLUTION of it\n"),
+                   "cell 4, line 25: '### END SOLUTION of it' is not a mark"),
     "misspelt": (changed(BEGIN, "    ### BEGIN SOLUTON\n"), "cell 4, line 22: '### BEGIN SOLUTON' is not a mark"),
     "top level": (changed(BEGIN, "### BEGIN SOLUTION\n"), "cell 4, line 22: BEGIN SOLUTION at the left margin"),
     "tag": (changed('tags=["solution"]', 'tags=["Solutions"]'), "cell 9, line 46: tag 'Solutions' is unknown"),
     "no title": (changed("# # A sample", "# A sample"), "cell 1, line 1: the first cell must be markdown"),
     "no cell": (SAMPLE.replace("# %% [markdown]\n", "", 1), "line 5: 9 lines begin with '# %%'"),
-    "no heading": (changed("Exercise 9.1", "Task 9.1"), "cell 4, line 19: a solution or check before any 'Exercise N.M' heading."),
-    "wrong heading": (changed("Exercise 9.1", "Exercise 9.2"), "cell 5, line 28: check 9.1 under the heading of exercise 9.2."),
-    "hidden without check": (changed('double = pc.check("9.1", double)', ""), "cell 5, line 28: hidden tests in a cell without"),
-    "check in solution": (changed("\n\n\n# %%\ndouble = pc", "\ndouble = pc"), "cell 4, line 19: a solution and its check in one"),
+    "no heading": (changed("Exercise 9.1", "Task 9.1"),
+                   "cell 4, line 19: a solution or check before any 'Exercise N.M' heading."),
+    "wrong heading": (changed("Exercise 9.1", "Exercise 9.2"),
+                      "cell 5, line 28: check 9.1 under the heading of exercise 9.2."),
+    "hidden without check": (changed('double = pc.check("9.1", double)', ""),
+                             "cell 5, line 28: hidden tests in a cell without"),
+    "check in solution": (changed("\n\n\n# %%\ndouble = pc", "\ndouble = pc"),
+                          "cell 4, line 19: a solution and its check in one"),
     "checked twice": (SAMPLE + '\n# %%\npc.check("9.1", double)\n', "exercise 9.1 is checked twice."),
 }
 
@@ -144,7 +152,8 @@ def test_ids_stay_when_another_cell_changes(source):
     assert len(set(ids)) == len(ids) and all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", id) for id in ids)
     edited = [cell.id for cell in build_master(source(changed("plt.plot([1, 2])", "plt.plot([1, 3])")), worth).cells]
     assert [a == b for a, b in zip(ids, edited)].count(False) == 1
-    inserted = [cell.id for cell in build_master(source(changed('# %%\nprint("vis', '# %%\nx = 1\n\n# %%\nprint("vis')), worth).cells]
+    one_more = changed('# %%\nprint("vis', '# %%\nx = 1\n\n# %%\nprint("vis')
+    inserted = [cell.id for cell in build_master(source(one_more), worth).cells]
     assert [id for id in inserted if id in ids] == ids
     solved_otherwise = [cell.id for cell in build_master(source(changed("x + x", "2 * x")), worth).cells]
     assert solved_otherwise == ids
@@ -168,7 +177,8 @@ def test_badge_install_line_and_metadata(source):
     student = build_student(build_master(source(), worth))
     title, empty, badge, *rest = student.cells[0].source.split("\n")
     assert title == "# A sample" and empty == "" and rest == ["", "You will be able to double a number."]
-    assert f"/github/{project[0]}/blob/{project[1]}/notebooks/09_sample.ipynb)" in badge and badge.startswith("[![Open in Colab]")
+    assert badge.startswith("[![Open in Colab]")
+    assert f"/github/{project[0]}/blob/{project[1]}/notebooks/09_sample.ipynb)" in badge
     assert f'# pip install "plmcourse @ https://github.com/{project[0]}/releases/download/{project[1]}/plmcourse-' in \
         student.cells[1].source
     assert student.metadata.kernelspec.name == "python3" and "version" not in student.metadata.language_info
@@ -246,11 +256,22 @@ def test_a_bad_output_stops_the_build(source, tmp_path, capsys, case):
 
 
 def test_progress_bars_are_not_warnings():
-    bars = "\r  0%|          | 0/3 [00:00<?, ?it/s]\r100%|██████████| 3/3 [00:01<00:00,  2.9it/s]\n7 proteins [00:00, 9.1it/s]\n"
+    bars = ("\r  0%|          | 0/3 [00:00<?, ?it/s]\r100%|██████████| 3/3 [00:01<00:00,  2.9it/s]\n"
+            "7 proteins [00:00, 9.1it/s]\n")
     cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("stream", name="stderr", text=bars)])
     assert build_notebooks.stray_stderr(cell) == []
     cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text="UserWarning: no\n"))
     assert build_notebooks.stray_stderr(cell) == ["UserWarning: no"]
+
+
+def test_styled_tables_are_the_same_in_each_build(source, tmp_path):
+    code = "import pandas as pd\npd.DataFrame({'a': [1.0]}).style.format(precision=3)"
+    path = source(f"# %% [markdown]\n# # Title\n\n# %%\n{code}\n")
+    builds = []
+    for _ in range(2):
+        assert build_notebooks.main([], root=tmp_path) == 0
+        builds.append(path.with_suffix(".ipynb").read_text(encoding="utf-8"))
+    assert "1.000" in builds[0] and builds[0] == builds[1]
 
 
 def test_unknown_names_are_refused(built, capsys):
@@ -262,7 +283,7 @@ def test_unknown_names_are_refused(built, capsys):
 # --- what is committed: no drift, no leak ---
 
 def secret_lines(master):
-    """Lines that students must not see: between marks or in solution cells, unless the same line is visible elsewhere."""
+    """Lines between marks or in solution cells that are not visible elsewhere, and all that is visible."""
     secret, visible = set(), set()
     for cell in master.cells:
         hidden = 0
@@ -287,7 +308,8 @@ def leaks(master, notebook_json):
     secret, visible = secret_lines(master)
     everything = "\n".join(strings(json.loads(notebook_json)))
     lines = {line.strip() for line in everything.splitlines()}
-    return sorted(line for line in secret if line in lines or (len(line) > 11 and line not in visible and line in everything))
+    return sorted(line for line in secret
+                  if line in lines or (len(line) > 11 and line not in visible and line in everything))
 
 
 def test_the_leak_test_finds_leaks_wherever_they_are(source):
@@ -361,6 +383,7 @@ def test_the_installed_wheel_finds_its_data(wheel, tmp_path):
         archive.extractall(tmp_path)
     code = "import plmcourse; print(plmcourse.__file__); print(len(plmcourse.datasets.load('tem1')))"
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])}
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, check=True, capture_output=True, text=True)
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True, text=True)
     place, rows = run.stdout.split()
     assert place.startswith(str(tmp_path)) and int(rows) > 0

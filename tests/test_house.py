@@ -45,7 +45,8 @@ def requirement(line):
 
 def test_environment_agrees_with_pyproject():
     *conda, pip = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
-    assert set(map(requirement, conda)) == {requirement("python" + PROJECT["project"]["requires-python"]), ("pip", frozenset())}
+    python = requirement("python" + PROJECT["project"]["requires-python"])
+    assert set(map(requirement, conda)) == {python, ("pip", frozenset())}
     assert {"-c constraints.txt", "-e ."} <= set(pip["pip"])
     packages = [line for line in pip["pip"] if not line.startswith("-")]
     assert set(map(requirement, packages)) == set(map(requirement, PROJECT["project"]["dependencies"]))
@@ -54,7 +55,8 @@ def test_environment_agrees_with_pyproject():
 def test_constraints_pin_every_dependency_exactly():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
     pins = dict(map(requirement, lines))
-    assert all(re.fullmatch(r"==[0-9][0-9a-z.]*", *bounds) for bounds in pins.values()), "only exact versions, without local parts"
+    loose = [name for name, bounds in pins.items() if not re.fullmatch(r"==[0-9][0-9a-z.]*", *bounds)]
+    assert loose == [], "only exact versions, without local parts"
     wanted = [*PROJECT["project"]["dependencies"], *sum(PROJECT["project"]["optional-dependencies"].values(), [])]
     assert {requirement(line)[0] for line in wanted} <= set(pins)
 
@@ -117,7 +119,7 @@ def test_the_package_is_small():
 
 
 def test_import_does_not_import_torch():
-    code = "import sys, plmcourse; plmcourse.__version__; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    code = "import sys, plmcourse; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

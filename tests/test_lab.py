@@ -22,11 +22,12 @@ SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
-BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-           "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1, EXCLUDE localhost"]
+BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+           "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1, EXCLUDE localhost"]
 PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(el => el.innerText.trim())"
 STARTED = f"() => {PROMPTS}.some(prompt => /[*0-9]/.test(prompt))"
-STDERR = """[...document.querySelectorAll('[data-mime-type="application/vnd.jupyter.stderr"]')].map(el => el.innerText)"""
+STDERR = """[...document.querySelectorAll('[data-mime-type="application/vnd.jupyter.stderr"]')]
+    .map(el => el.innerText)"""
 # the last cell gets its number when all the others have run; it never does when one of them stops with an error
 ENDED = f"""() => {STDERR}.some(text => text.includes('Traceback (most recent call last)')) ||
     !{PROMPTS}.includes('[*]:') && /[0-9]/.test({PROMPTS}.at(-1))"""
@@ -54,9 +55,10 @@ def lab(root, tmp_path_factory):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-               "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--LabApp.news_url=", str(folder / "notebooks")]
-    env = os.environ | {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "JUPYTER_CONFIG_DIR": str(folder / "config"),
-                        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces")}
+               "--ServerApp.port_retries=0", "--IdentityProvider.token=", str(folder / "notebooks")]
+    places = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+              "JUPYTER_CONFIG_DIR": "config"}
+    env = os.environ | {name: str(folder / place) for name, place in places.items()}
     log = folder / "server.log"
     with log.open("w") as output:
         server = subprocess.Popen(command, cwd=folder, env=env, stdout=output, stderr=subprocess.STDOUT)
@@ -104,7 +106,8 @@ def page(lab, chromium, root):
 def run_all_cells(page, kernels, tries=6):
     """Run > Run All Cells, once the page is connected to a kernel; again if JupyterLab drops the request."""
     for _ in range(240):
-        if any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in page.request.get(kernels).json()):
+        running = page.request.get(kernels).json()
+        if any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in running):
             break
         page.wait_for_timeout(500)
     for _ in range(tries):
@@ -118,14 +121,16 @@ def run_all_cells(page, kernels, tries=6):
 
 
 def test_all_cells_run_without_error(page):
-    stray = [text for text in page.evaluate(STDERR) for line in text.splitlines() if line.strip() and not BAR.search(line)]
+    stray = [text for text in page.evaluate(STDERR)
+             for line in text.splitlines() if line.strip() and not BAR.search(line)]
     assert not stray, stray[0]  # JupyterLab shows tracebacks, warnings and anything else on stderr alike
     prompts = page.evaluate(PROMPTS)
     assert len(prompts) > 3 and [prompt for prompt in prompts if not prompt.strip("[]:").isdigit()] == []
 
 
 def test_figures_are_there(page):
-    widths = page.locator(".jp-OutputArea-output.jp-RenderedImage img").evaluate_all("els => els.map(el => el.naturalWidth)")
+    figures = page.locator(".jp-OutputArea-output.jp-RenderedImage img")
+    widths = figures.evaluate_all("els => els.map(el => el.naturalWidth)")
     assert widths and min(widths) > 100
 
 

@@ -4,7 +4,8 @@
       --no-execute                                 only the student notebooks, which need no kernel
       --check                                      write nothing; exit 1 when what is there differs from a fresh build
 
-notebooks/NAME.ipynb is for students: no solutions, no outputs. solutions/NAME.ipynb is the source executed, with outputs.
+notebooks/NAME.ipynb is for students: no solutions, no outputs. solutions/NAME.ipynb is the source executed, with
+outputs.
 """
 import argparse
 import copy
@@ -14,12 +15,12 @@ import sys
 import tempfile
 
 import nbformat
-from nbclient.exceptions import CellExecutionError
 from notebook_source import ROOT, BuildError, build_master, build_student, exercise_points
-from run_notebooks import execute
+from run_notebooks import STOPPED, execute
 
 BAR = re.compile(r"\d+%\||\[\d+:\d\d(:\d\d)?[<,]")  # what tqdm draws, with and without a known total
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
+TABLE = re.compile(r'<table id="T_([0-9a-f]+)"')  # pandas gives a styled table a random id
 
 
 def build_solution(master, name):
@@ -28,7 +29,7 @@ def build_solution(master, name):
     env = {key: value for key, value in os.environ.items() if not key.startswith("PLMCOURSE_")}
     try:
         seconds, peak = execute(notebook, env | {"PLMCOURSE_WEIGHTS": "embedded"})
-    except CellExecutionError as error:
+    except STOPPED as error:
         raise BuildError(f"{name}.py does not run to its end.\n{error}") from error
     notebook.metadata = copy.deepcopy(master.metadata)  # the kernel adds its Python version
     for number, cell in enumerate(notebook.cells, 1):
@@ -46,15 +47,25 @@ def clean_outputs(cell, where):
     cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"
                     and "application/vnd.jupyter.widget-view+json" not in output.get("data", {})]
     for output in cell.outputs:
+        steady(output.get("data", {}), cell.id)
         text = str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", ""))
         text += str(output.get("traceback", ""))
         paths = [path for path in (str(ROOT), sys.prefix, tempfile.gettempdir() + os.sep) if path in text]
         if paths or ADDRESS.search(text):
-            raise BuildError(f"{where}: prints {(paths or ADDRESS.findall(text))[0]!r}, which differs on another machine.")
+            found = (paths or ADDRESS.findall(text))[0]
+            raise BuildError(f"{where}: prints {found!r}, which differs on another machine.")
         for kind in [kind for kind in output.get("data", {}) if kind.startswith("image/")]:
             if not cell.metadata.get("alt"):
                 raise BuildError(f"{where}: draws a figure without alt text; add alt=\"…\" to the '# %%' line.")
             output.metadata[kind] = output.metadata.get(kind, {}) | {"alt": cell.metadata["alt"]}
+
+
+def steady(data, name):
+    """Make what pandas draws at random the same in each build: the ids of styled tables, and addresses beside them."""
+    for number, table in enumerate(TABLE.findall(data.get("text/html", ""))):
+        data["text/html"] = data["text/html"].replace(f"T_{table}", f"T_{name}_{number}")
+    if "text/html" in data and "text/plain" in data:
+        data["text/plain"] = ADDRESS.sub("", data["text/plain"]).replace(" >", ">")
 
 
 def stray_stderr(cell):

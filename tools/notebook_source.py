@@ -1,7 +1,8 @@
 """Read a notebook's source, solutions/NAME.py (jupytext py:percent), and make the student's notebook of it.
 
-Marks in code cells: ``### BEGIN SOLUTION`` … ``### END SOLUTION`` (a stub takes its place) and ``### BEGIN HIDDEN TESTS`` …
-``### END HIDDEN TESTS`` (removed). The cell tag ``solution`` removes a whole cell, code or markdown.
+Marks in code cells: ``### BEGIN SOLUTION`` … ``### END SOLUTION`` (a stub takes its place) and
+``### BEGIN HIDDEN TESTS`` … ``### END HIDDEN TESTS`` (removed). The cell tag ``solution`` removes a whole cell, code or
+markdown.
 """
 import copy
 import hashlib
@@ -36,8 +37,8 @@ def read_source(path):
     starts = [number for number, line in enumerate(lines, 1) if line.startswith("# %%")]
     cells = jupytext.read(path, fmt="py:percent").cells
     if len(starts) != len(cells):
-        raise BuildError(f"{path.name}, line {starts[0] if starts else 1}: {len(starts)} lines begin with '# %%' but there "
-                         f"are {len(cells)} cells; each cell, also the first, begins with '# %%', and nothing else does.")
+        raise BuildError(f"{path.name}, line {[*starts, 1][0]}: {len(starts)} lines begin with '# %%' but there are "
+                         f"{len(cells)} cells; each cell, also the first, begins with '# %%', and nothing else does.")
     for cell, start, end in zip(cells, starts, [*starts[1:], len(lines) + 1]):
         check_marks(cell.cell_type, dict(zip(range(start, end), lines[start - 1:end - 1])),
                     f"{path.name}, cell {starts.index(start) + 1}")
@@ -54,7 +55,8 @@ def check_marks(cell_type, lines, where):
         if cell_type != "code":
             raise BuildError(place + "a solution or hidden-tests mark in a cell that is not code.")
         if not mark:
-            raise BuildError(place + f"{line.strip()!r} is not a mark; write it alone on its line, as '### BEGIN SOLUTION'.")
+            raise BuildError(place + f"{line.strip()!r} is not a mark; write it alone on its line, as "
+                             "'### BEGIN SOLUTION'.")
         opened = follow(mark, opened, number, line, place)
     if opened:
         raise BuildError(f"{where}, line {opened[1]}: BEGIN {opened[0]} is never closed.")
@@ -70,14 +72,14 @@ def follow(mark, opened, number, line, where):
     if verb == "END" and not opened:
         raise BuildError(where + f"END {kind} without a BEGIN.")
     if verb == "BEGIN" and kind == "SOLUTION" and not line[0].isspace():
-        raise BuildError(where + "BEGIN SOLUTION at the left margin; its stub would stop the student's notebook, so put "
-                         "the mark inside a function.")
+        raise BuildError(where + "BEGIN SOLUTION at the left margin; its stub would stop the student's notebook, so "
+                         "put the mark inside a function.")
     return (kind, number) if verb == "BEGIN" else None
 
 
 def add_nbgrader(cells, where, points):
     """Give cells with a solution or a check their nbgrader metadata; ``points`` maps an exercise to its points."""
-    exercise, used = None, set()
+    exercise, used, checked = None, set(), set()
     for cell, place in zip(cells, where):
         if cell.cell_type == "markdown":
             exercise = ([exercise] + EXERCISE.findall(cell.source))[-1]
@@ -93,9 +95,10 @@ def add_nbgrader(cells, where, points):
             "more than one check in a cell." if len(checks) > 1 else
             "a solution or check before any 'Exercise N.M' heading." if exercise is None else
             f"check {checks[0]} under the heading of exercise {exercise}." if checks and checks[0] != exercise else
-            f"exercise {exercise} is checked twice." if checks and f"check-{exercise}".replace(".", "-") in used else None)
+            f"exercise {exercise} is checked twice." if checked.intersection(checks) else None)
         if problem:
             raise BuildError(f"{place}: {problem}")
+        checked.update(checks)
         name = first_free(("solution-" if solution else "check-") + exercise.replace(".", "-"), used)
         cell.metadata["nbgrader"] = {"schema_version": 3, "grade_id": name, "solution": solution,
                                      "grade": bool(checks), "locked": bool(checks), "task": False}
@@ -169,7 +172,8 @@ def build_master(path, points=exercise_points):
         if wrong:
             raise BuildError(f"{place}: tag {wrong[0]!r} is unknown; the tag that hides a cell is 'solution'.")
     if not cells or cells[0].cell_type != "markdown" or not cells[0].source.startswith("# "):
-        raise BuildError(f"{path.name}, cell 1, line {[*starts, 1][0]}: the first cell must be markdown that begins with the title, '# …'.")
+        raise BuildError(f"{path.name}, cell 1, line {[*starts, 1][0]}: the first cell must be markdown that begins "
+                         "with the title, '# …'.")
     add_nbgrader(cells, where, points)
     add_ids(cells, path.stem)
     add_badge(cells[0], path.stem)

@@ -2,8 +2,8 @@
 
     python tools/run_notebooks.py [NAME ...]
 
-writes build/NAME.html for every notebook of solutions/ (or those named) and prints wall time and peak memory. The weights
-and the model size are the ones the environment asks for, so PLMCOURSE_MODEL=650M runs the course on a larger model.
+writes build/NAME.html for every notebook of solutions/ (or those named) and prints wall time and peak memory. The
+environment chooses the weights: PLMCOURSE_MODEL=650M runs the course on a larger model.
 """
 import argparse
 import os
@@ -16,11 +16,12 @@ from pathlib import Path
 import nbformat
 import psutil
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
+STOPPED = (CellExecutionError, CellTimeoutError, DeadKernelError)  # the ways a notebook does not reach its end
 
 
 class PeakMemory:
@@ -29,7 +30,7 @@ class PeakMemory:
     Polling misses a spike shorter than the interval; in exchange it works the same on Linux, macOS and Windows.
     """
 
-    def __init__(self, pid=None, interval=0.05):
+    def __init__(self, pid=None, interval=0.1):
         self.process = psutil.Process(pid)
         self.interval = interval
         self.peak = 0
@@ -46,12 +47,12 @@ class PeakMemory:
         self.thread.join()
 
     def _poll(self):
+        polls, started = 0, set()
         while not self.done.wait(self.interval):
-            try:
+            if polls % 10 == 0:  # looking for new processes costs more than looking at known ones
                 started = set(self.process.children(recursive=True)) - self.before
-            except psutil.NoSuchProcess:
-                return
             self.peak = max(self.peak, sum(resident(process) for process in started))
+            polls += 1
 
 
 def resident(process):
@@ -103,8 +104,8 @@ def run(path, bar):
     try:
         seconds, peak = execute(notebook, on_cell=bar.update)
         row = f"{path.stem:<32}{seconds:>8.1f} s{peak / 2**20:>9.0f} MB", True
-    except CellExecutionError as error:
-        row = f"{path.stem:<32}failed: {error.ename}: {error.evalue}", False
+    except STOPPED as error:
+        row = f"{path.stem:<32}failed: {str(error).strip().splitlines()[-1]}", False
     page, _ = HTMLExporter().from_notebook_node(notebook)
     (ROOT / "build" / f"{path.stem}.html").write_text(page, encoding="utf-8")
     return row

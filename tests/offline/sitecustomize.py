@@ -1,6 +1,7 @@
 """Put on PYTHONPATH by conftest.py: every Python process of the tests refuses to leave this machine.
 
-An audit hook sees each connection and name look-up of Python code, whatever library makes it, and cannot be taken off again.
+An audit hook sees each connection and name look-up of Python code, whatever library makes it, and cannot be taken off
+again.
 """
 import sys
 

@@ -6,21 +6,31 @@ import torch
 
 
 def wrong_cluster_split__random(clusters, test_fraction=0.2, seed=0):
-    """Splits proteins at random and never looks at the clusters."""
+    """Splits proteins at random and never looks at the clusters.
+
+    message: has members on both sides
+    """
     order = np.random.default_rng(seed).permutation(len(clusters))
     n = round(test_fraction * len(clusters))
     return order[n:], order[:n]
 
 
 def wrong_cluster_split__random_without_seed(clusters, test_fraction=0.2, seed=0):
-    """Splits proteins at random, each time another way."""
+    """Splits proteins at random, each time another way.
+
+    message: has members on both sides
+    message: Two calls with the same input give two answers
+    """
     order = np.random.default_rng().permutation(len(clusters))
     n = round(test_fraction * len(clusters))
     return order[n:], order[:n]
 
 
 def wrong_cluster_split__share_of_each_cluster(clusters, test_fraction=0.2, seed=0):
-    """Takes the fraction from within every cluster."""
+    """Takes the fraction from within every cluster.
+
+    message: has members on both sides
+    """
     clusters, rng = np.asarray(clusters), np.random.default_rng(seed)
     test = []
     for cluster in np.unique(clusters):
@@ -30,7 +40,10 @@ def wrong_cluster_split__share_of_each_cluster(clusters, test_fraction=0.2, seed
 
 
 def wrong_cluster_split__counts_clusters(clusters, test_fraction=0.2, seed=0):
-    """Takes a fraction of the clusters, not of the proteins."""
+    """Takes a fraction of the clusters, not of the proteins.
+
+    message: The fraction counts proteins, not clusters
+    """
     clusters = np.asarray(clusters)
     names = np.random.default_rng(seed).permutation(np.unique(clusters))
     in_test = np.isin(clusters, names[:round(test_fraction * len(names))])
@@ -38,7 +51,10 @@ def wrong_cluster_split__counts_clusters(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__group_shuffle_split(clusters, test_fraction=0.2, seed=0):
-    """scikit-learn's GroupShuffleSplit counts clusters."""
+    """scikit-learn's GroupShuffleSplit counts clusters.
+
+    message: The fraction counts proteins, not clusters
+    """
     from sklearn.model_selection import GroupShuffleSplit
 
     splitter = GroupShuffleSplit(n_splits=1, test_size=test_fraction, random_state=seed)
@@ -46,7 +62,10 @@ def wrong_cluster_split__group_shuffle_split(clusters, test_fraction=0.2, seed=0
 
 
 def wrong_cluster_split__global_seed(clusters, test_fraction=0.2, seed=0):
-    """np.random.seed changes the random state of the whole notebook."""
+    """np.random.seed changes the random state of the whole notebook.
+
+    message: The global random state has changed
+    """
     np.random.seed(seed)
     clusters = np.asarray(clusters)
     test, wanted = [], test_fraction * len(clusters)
@@ -58,7 +77,10 @@ def wrong_cluster_split__global_seed(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__global_python_seed(clusters, test_fraction=0.2, seed=0):
-    """random.seed changes the random state of the whole notebook."""
+    """random.seed changes the random state of the whole notebook.
+
+    message: The global random state has changed
+    """
     random.seed(seed)
     clusters = np.asarray(clusters)
     names = np.unique(clusters).tolist()
@@ -72,7 +94,10 @@ def wrong_cluster_split__global_python_seed(clusters, test_fraction=0.2, seed=0)
 
 
 def wrong_cluster_split__global_torch_seed(clusters, test_fraction=0.2, seed=0):
-    """torch.manual_seed changes the random state of the whole notebook."""
+    """torch.manual_seed changes the random state of the whole notebook.
+
+    message: The global random state has changed
+    """
     torch.manual_seed(seed)
     clusters = np.asarray(clusters)
     names = np.unique(clusters)
@@ -85,7 +110,10 @@ def wrong_cluster_split__global_torch_seed(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__no_seed(clusters, test_fraction=0.2, seed=0):
-    """Another split at every call."""
+    """Another split at every call.
+
+    message: Two calls with the same seed
+    """
     clusters = np.asarray(clusters)
     test, wanted = [], test_fraction * len(clusters)
     for cluster in np.random.default_rng().permutation(np.unique(clusters)):
@@ -96,7 +124,10 @@ def wrong_cluster_split__no_seed(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__zero_is_no_seed(clusters, test_fraction=0.2, seed=0):
-    """`seed or None`: seed 0 gives another split at every call, other seeds are right."""
+    """`seed or None`: seed 0 gives another split at every call, other seeds are right.
+
+    message: Two calls with the same seed
+    """
     clusters = np.asarray(clusters)
     test, wanted = [], test_fraction * len(clusters)
     for cluster in np.random.default_rng(seed or None).permutation(np.unique(clusters)):
@@ -107,7 +138,10 @@ def wrong_cluster_split__zero_is_no_seed(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__fixed_seed(clusters, test_fraction=0.2, seed=0):
-    """Seed 0 whatever the caller says."""
+    """Seed 0 whatever the caller says.
+
+    message: the seed is not used
+    """
     clusters = np.asarray(clusters)
     test, wanted = [], test_fraction * len(clusters)
     for cluster in np.random.default_rng(0).permutation(np.unique(clusters)):
@@ -118,7 +152,10 @@ def wrong_cluster_split__fixed_seed(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__not_shuffled(clusters, test_fraction=0.2, seed=0):
-    """Takes the first clusters that fit: the seed does nothing."""
+    """Takes the first clusters that fit: the seed does nothing.
+
+    message: the seed is not used
+    """
     clusters = np.asarray(clusters)
     test, wanted = [], test_fraction * len(clusters)
     for cluster in np.unique(clusters):
@@ -129,7 +166,10 @@ def wrong_cluster_split__not_shuffled(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__swapped(clusters, test_fraction=0.2, seed=0):
-    """Returns (test, train)."""
+    """Returns (test, train).
+
+    message: train and test are exchanged
+    """
     clusters = np.asarray(clusters)
     test, wanted = [], test_fraction * len(clusters)
     for cluster in np.random.default_rng(seed).permutation(np.unique(clusters)):
@@ -140,7 +180,10 @@ def wrong_cluster_split__swapped(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__booleans(clusters, test_fraction=0.2, seed=0):
-    """Returns boolean masks, not indices."""
+    """Returns boolean masks, not indices.
+
+    message: array of indices (whole numbers); it is bool
+    """
     clusters = np.asarray(clusters)
     in_test, wanted = np.zeros(len(clusters), bool), test_fraction * len(clusters)
     for cluster in np.random.default_rng(seed).permutation(np.unique(clusters)):
@@ -151,7 +194,10 @@ def wrong_cluster_split__booleans(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__cluster_names(clusters, test_fraction=0.2, seed=0):
-    """Returns the names of the clusters, not the indices of the proteins."""
+    """Returns the names of the clusters, not the indices of the proteins.
+
+    message: not names of clusters
+    """
     names, sizes = np.unique(np.asarray(clusters), return_counts=True)
     test, taken = [], 0
     for place in np.random.default_rng(seed).permutation(len(names)):
@@ -162,7 +208,10 @@ def wrong_cluster_split__cluster_names(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__some_lost(clusters, test_fraction=0.2, seed=0):
-    """Clusters that did not fit any more are in neither set."""
+    """Clusters that did not fit any more are in neither set.
+
+    message: are in neither set
+    """
     clusters = np.asarray(clusters)
     test, train, wanted = [], [], test_fraction * len(clusters)
     for cluster in np.random.default_rng(seed).permutation(np.unique(clusters)):
@@ -175,7 +224,10 @@ def wrong_cluster_split__some_lost(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__last_protein_lost(clusters, test_fraction=0.2, seed=0):
-    """range(len - 1): the last protein is in neither set."""
+    """range(len - 1): the last protein is in neither set.
+
+    message: are in neither set
+    """
     clusters = np.asarray(clusters)
     test, wanted = [], test_fraction * len(clusters)
     for cluster in np.random.default_rng(seed).permutation(np.unique(clusters)):
@@ -187,7 +239,10 @@ def wrong_cluster_split__last_protein_lost(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__train_is_everything(clusters, test_fraction=0.2, seed=0):
-    """The training set holds the test proteins too."""
+    """The training set holds the test proteins too.
+
+    message: are in both sets
+    """
     clusters = np.asarray(clusters)
     test, wanted = [], test_fraction * len(clusters)
     for cluster in np.random.default_rng(seed).permutation(np.unique(clusters)):
@@ -198,7 +253,10 @@ def wrong_cluster_split__train_is_everything(clusters, test_fraction=0.2, seed=0
 
 
 def wrong_cluster_split__ignores_fraction(clusters, test_fraction=0.2, seed=0):
-    """Always a fifth."""
+    """Always a fifth.
+
+    message: 50% was asked for
+    """
     clusters = np.asarray(clusters)
     test, wanted = [], 0.2 * len(clusters)
     for cluster in np.random.default_rng(seed).permutation(np.unique(clusters)):
@@ -209,7 +267,10 @@ def wrong_cluster_split__ignores_fraction(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__stops_at_first_misfit(clusters, test_fraction=0.2, seed=0):
-    """Stops at the first cluster that is too large: often the test set is far too small, or empty."""
+    """Stops at the first cluster that is too large: often the test set is far too small, or empty.
+
+    message: When one cluster does not fit, smaller ones still may
+    """
     clusters = np.asarray(clusters)
     test, wanted = [], test_fraction * len(clusters)
     for cluster in np.random.default_rng(seed).permutation(np.unique(clusters)):
@@ -221,7 +282,10 @@ def wrong_cluster_split__stops_at_first_misfit(clusters, test_fraction=0.2, seed
 
 
 def wrong_cluster_split__needs_sorted_clusters(clusters, test_fraction=0.2, seed=0):
-    """Cuts a block out of the list: right when the clusters come in order."""
+    """Cuts a block out of the list: right when the clusters come in order.
+
+    message: has members on both sides
+    """
     clusters = np.asarray(clusters)
     start = int(np.random.default_rng(seed).integers(0, len(clusters)))
     rolled = np.roll(np.arange(len(clusters)), -start)
@@ -234,7 +298,10 @@ def wrong_cluster_split__needs_sorted_clusters(clusters, test_fraction=0.2, seed
 
 
 def wrong_cluster_split__numbers_only(clusters, test_fraction=0.2, seed=0):
-    """np.bincount wants clusters numbered 0, 1, 2, ...: names fail, and negative numbers too."""
+    """np.bincount wants clusters numbered 0, 1, 2, ...: names fail, and negative numbers too.
+
+    message: sizes = np.bincount(clusters)
+    """
     sizes = np.bincount(clusters)
     test, taken = [], 0
     for cluster in np.random.default_rng(seed).permutation(len(sizes)):
@@ -246,7 +313,10 @@ def wrong_cluster_split__numbers_only(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__drawn_with_replacement(clusters, test_fraction=0.2, seed=0):
-    """Clusters are drawn with replacement: proteins come twice in the test set."""
+    """Clusters are drawn with replacement: proteins come twice in the test set.
+
+    message: listed twice
+    """
     clusters, rng = np.asarray(clusters), np.random.default_rng(seed)
     test, wanted = [], test_fraction * len(clusters)
     for cluster in rng.choice(np.unique(clusters), 5 * len(np.unique(clusters))):
@@ -257,7 +327,10 @@ def wrong_cluster_split__drawn_with_replacement(clusters, test_fraction=0.2, see
 
 
 def wrong_cluster_split__shuffles_the_input(clusters, test_fraction=0.2, seed=0):
-    """Shuffles the caller's list of clusters in place."""
+    """Shuffles the caller's list of clusters in place.
+
+    message: changes its input: argument 1
+    """
     labels = list(clusters)
     np.random.default_rng(seed).shuffle(clusters)
     test, wanted = [], test_fraction * len(labels)
@@ -269,7 +342,10 @@ def wrong_cluster_split__shuffles_the_input(clusters, test_fraction=0.2, seed=0)
 
 
 def wrong_cluster_split__shuffled_labels(clusters, test_fraction=0.2, seed=0):
-    """Indices count in a shuffled copy: clusters end up on both sides."""
+    """Indices count in a shuffled copy: clusters end up on both sides.
+
+    message: has members on both sides
+    """
     shuffled = np.random.default_rng(seed).permutation(np.asarray(clusters))
     test, wanted = [], test_fraction * len(shuffled)
     for cluster in dict.fromkeys(shuffled.tolist()):
@@ -280,14 +356,20 @@ def wrong_cluster_split__shuffled_labels(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__only_train(clusters, test_fraction=0.2, seed=0):
-    """Returns a single array."""
+    """Returns a single array.
+
+    message: should return two arrays: (train, test)
+    """
     clusters = np.asarray(clusters)
     names = np.random.default_rng(seed).permutation(np.unique(clusters))
     return np.flatnonzero(np.isin(clusters, names[1:]))
 
 
 def wrong_cluster_split__singletons_only(clusters, test_fraction=0.2, seed=0):
-    """Takes the smallest clusters first: no chance for a large one, and the seed does nothing."""
+    """Takes the smallest clusters first: no chance for a large one, and the seed does nothing.
+
+    message: the seed is not used
+    """
     names, member, sizes = np.unique(np.asarray(clusters), return_inverse=True, return_counts=True)
     test, taken = [], 0
     for place in np.argsort(sizes, kind="stable"):
@@ -299,7 +381,10 @@ def wrong_cluster_split__singletons_only(clusters, test_fraction=0.2, seed=0):
 
 
 def wrong_cluster_split__overshoots(clusters, test_fraction=0.2, seed=0):
-    """Adds whole clusters until the fraction is reached: a large one runs far beyond it."""
+    """Adds whole clusters until the fraction is reached: a large one runs far beyond it.
+
+    message: A cluster that does not fit any more goes into the training set
+    """
     clusters = np.asarray(clusters)
     test = np.array([], int)
     for cluster in np.random.RandomState(seed).permutation(np.unique(clusters)):

@@ -11,14 +11,20 @@ IDS = {letter: number for number, letter in enumerate("LAGVSERTIDPKQNFYMHWC", st
 
 
 def wrong_parse_mutation__two_digits(text):
-    """Slices two digits: right for M69L, not for M1L or M182T."""
+    """Slices two digits: right for M69L, not for M1L or M182T.
+
+    message: not a mutation: A1C
+    """
     if not isinstance(text, str) or len(text) < 4 or text[0] not in AMINO_ACIDS or text[3] not in AMINO_ACIDS:
         raise ValueError(f"not a mutation: {text}")
     return text[0], int(text[1:3]), text[3]
 
 
 def wrong_parse_mutation__position_is_text(text):
-    """The position stays a string."""
+    """The position stays a string.
+
+    message: the position as a number
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}])", text)
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -26,7 +32,10 @@ def wrong_parse_mutation__position_is_text(text):
 
 
 def wrong_parse_mutation__counts_from_zero(text):
-    """Returns 68 for M69L."""
+    """Returns 68 for M69L.
+
+    message: without a shift
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}])", text)
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -34,12 +43,18 @@ def wrong_parse_mutation__counts_from_zero(text):
 
 
 def wrong_parse_mutation__no_validation(text):
-    """Takes any first and last character."""
+    """Takes any first and last character.
+
+    message: 'M69' has no mutant. It returned ('M', 6, '9')
+    """
     return text[0], int(text[1:-1]), text[-1]
 
 
 def wrong_parse_mutation__any_capital(text):
-    """J, B, X and the like pass as amino acids."""
+    """J, B, X and the like pass as amino acids.
+
+    message: begins with J, which is no standard amino acid
+    """
     found = re.fullmatch("([A-Z])([1-9][0-9]*)([A-Z])", text)
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -47,7 +62,10 @@ def wrong_parse_mutation__any_capital(text):
 
 
 def wrong_parse_mutation__lower_case(text):
-    """Takes m69l as M69L."""
+    """Takes m69l as M69L.
+
+    message: is written in lower case
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}])", text.upper())
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -55,7 +73,10 @@ def wrong_parse_mutation__lower_case(text):
 
 
 def wrong_parse_mutation__lower_case_kept(text):
-    """Takes m69l and returns small letters."""
+    """Takes m69l and returns small letters.
+
+    message: is written in lower case
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}])", text, re.IGNORECASE)
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -63,7 +84,10 @@ def wrong_parse_mutation__lower_case_kept(text):
 
 
 def wrong_parse_mutation__none_for_nonsense(text):
-    """Returns None instead of raising."""
+    """Returns None instead of raising.
+
+    message: It returned None where a ValueError
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}])", text)
     if not found:
         return None
@@ -71,7 +95,10 @@ def wrong_parse_mutation__none_for_nonsense(text):
 
 
 def wrong_parse_mutation__returns_the_error(text):
-    """Returns a ValueError instead of raising it."""
+    """Returns a ValueError instead of raising it.
+
+    message: write 'raise' instead of 'return'
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}])", text)
     if not found:
         return ValueError(f"not a mutation: {text}")
@@ -79,20 +106,29 @@ def wrong_parse_mutation__returns_the_error(text):
 
 
 def wrong_parse_mutation__assertion(text):
-    """Raises AssertionError, not ValueError."""
+    """Raises AssertionError, not ValueError.
+
+    message: It raised AssertionError where a ValueError
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}])", text)
     assert found, f"not a mutation: {text}"
     return found[1], int(found[2]), found[3]
 
 
 def wrong_parse_mutation__attribute_error(text):
-    """Never looks whether the pattern matched: AttributeError."""
+    """Never looks whether the pattern matched: AttributeError.
+
+    message: It raised AttributeError where a ValueError
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}])", text)
     return found.group(1), int(found.group(2)), found.group(3)
 
 
 def wrong_parse_mutation__index_error(text):
-    """The empty text gives an IndexError."""
+    """The empty text gives an IndexError.
+
+    message: '' is empty. It raised IndexError
+    """
     wild, mutant = text[0], text[-1]
     if wild not in AMINO_ACIDS or mutant not in AMINO_ACIDS or not re.fullmatch("[1-9][0-9]*", text[1:-1]):
         raise ValueError(f"not a mutation: {text}")
@@ -100,7 +136,10 @@ def wrong_parse_mutation__index_error(text):
 
 
 def wrong_parse_mutation__mutant_first(text):
-    """Returns (mutant, position, wild type)."""
+    """Returns (mutant, position, wild type).
+
+    message: wild type first and mutant last
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}])", text)
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -108,7 +147,10 @@ def wrong_parse_mutation__mutant_first(text):
 
 
 def wrong_parse_mutation__trailing_text(text):
-    """re.match lets anything follow: M69LK, A1C:D7N."""
+    """re.match lets anything follow: M69LK, A1C:D7N.
+
+    message: has a letter too many
+    """
     found = re.match(f"([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}])", text)
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -116,7 +158,10 @@ def wrong_parse_mutation__trailing_text(text):
 
 
 def wrong_parse_mutation__search(text):
-    """re.search finds a mutation anywhere in the text: p.M69L."""
+    """re.search finds a mutation anywhere in the text: p.M69L.
+
+    message: is two mutations
+    """
     found = re.search(f"([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}])$", text)
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -124,7 +169,10 @@ def wrong_parse_mutation__search(text):
 
 
 def wrong_parse_mutation__newline(text):
-    """A dollar sign in the pattern lets a line end pass: "M69L\\n"."""
+    """A dollar sign in the pattern lets a line end pass: "M69L\\n".
+
+    message: ends with a line break
+    """
     found = re.match(f"^([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}])$", text)
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -132,7 +180,10 @@ def wrong_parse_mutation__newline(text):
 
 
 def wrong_parse_mutation__strips(text):
-    """Blanks around the mutation pass."""
+    """Blanks around the mutation pass.
+
+    message: has a blank at the end
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}])", text.strip())
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -140,21 +191,30 @@ def wrong_parse_mutation__strips(text):
 
 
 def wrong_parse_mutation__int_decides(text):
-    """int() also takes "-5", "+5", " 5" and "1_000"."""
+    """int() also takes "-5", "+5", " 5" and "1_000".
+
+    message: 'M0L' has position 0
+    """
     if len(text) < 3 or text[0] not in AMINO_ACIDS or text[-1] not in AMINO_ACIDS:
         raise ValueError(f"not a mutation: {text}")
     return text[0], int(text[1:-1]), text[-1]
 
 
 def wrong_parse_mutation__int_and_positive(text):
-    """int() also takes "+5" and "1_000"."""
+    """int() also takes "+5" and "1_000".
+
+    message: which int() takes
+    """
     if len(text) < 3 or not {text[0], text[-1]} <= set(AMINO_ACIDS) or text[1] == "0" or int(text[1:-1]) < 1:
         raise ValueError(f"not a mutation: {text}")
     return text[0], int(text[1:-1]), text[-1]
 
 
 def wrong_parse_mutation__position_zero(text):
-    """M0L passes: residues count from 1."""
+    """M0L passes: residues count from 1.
+
+    message: 'M0L' has position 0
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])(0|[1-9][0-9]*)([{AMINO_ACIDS}])", text)
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -162,7 +222,10 @@ def wrong_parse_mutation__position_zero(text):
 
 
 def wrong_parse_mutation__leading_zeros(text):
-    """M069L passes."""
+    """M069L passes.
+
+    message: has a leading zero
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([0-9]+)([{AMINO_ACIDS}])", text)
     if not found or int(found[2]) == 0:
         raise ValueError(f"not a mutation: {text}")
@@ -170,7 +233,10 @@ def wrong_parse_mutation__leading_zeros(text):
 
 
 def wrong_parse_mutation__mutant_unchecked(text):
-    """The mutant may be any capital letter."""
+    """The mutant may be any capital letter.
+
+    message: ends with B, which is no standard amino acid
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([1-9][0-9]*)([A-Z])", text)
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -178,7 +244,10 @@ def wrong_parse_mutation__mutant_unchecked(text):
 
 
 def wrong_parse_mutation__stop_codon(text):
-    """M69* passes."""
+    """M69* passes.
+
+    message: is a stop, not a substitution
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}*])", text)
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -186,7 +255,10 @@ def wrong_parse_mutation__stop_codon(text):
 
 
 def wrong_parse_mutation__letter_forgotten(text):
-    """Tryptophan is missing from the alphabet typed by hand."""
+    """Tryptophan is missing from the alphabet typed by hand.
+
+    message: 'W1021Y'
+    """
     found = re.fullmatch("([ACDEFGHIKLMNPQRSTVY])([1-9][0-9]*)([ACDEFGHIKLMNPQRSTVY])", text)
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -194,7 +266,10 @@ def wrong_parse_mutation__letter_forgotten(text):
 
 
 def wrong_parse_mutation__three_digits_at_most(text):
-    """Four digits are refused: T1010A of a large protein."""
+    """Four digits are refused: T1010A of a large protein.
+
+    message: 'W1021Y'
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([1-9][0-9]{{0,2}})([{AMINO_ACIDS}])", text)
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -202,7 +277,10 @@ def wrong_parse_mutation__three_digits_at_most(text):
 
 
 def wrong_parse_mutation__prints(text):
-    """Prints the parts and returns nothing."""
+    """Prints the parts and returns nothing.
+
+    message: is the line with 'return' missing?
+    """
     found = re.fullmatch(f"([{AMINO_ACIDS}])([1-9][0-9]*)([{AMINO_ACIDS}])", text)
     if not found:
         raise ValueError(f"not a mutation: {text}")
@@ -252,7 +330,10 @@ def right_parse_mutation__digit_by_digit(text):
 
 
 def wrong_mutation_score__sign(plm, sequence, mutation, first=1):
-    """log p(wild) - log p(mutant)."""
+    """log p(wild) - log p(mutant).
+
+    message: The sign is turned
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -264,7 +345,10 @@ def wrong_mutation_score__sign(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__not_masked(plm, sequence, mutation, first=1):
-    """The wild type stays visible."""
+    """The wild type stays visible.
+
+    message: The residue stays visible in your input
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -274,7 +358,10 @@ def wrong_mutation_score__not_masked(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__mutant_put_in(plm, sequence, mutation, first=1):
-    """Writes the mutant into the sequence instead of masking."""
+    """Writes the mutant into the sequence instead of masking.
+
+    message: You write the mutant into the sequence
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -285,7 +372,10 @@ def wrong_mutation_score__mutant_put_in(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__forgets_bos(plm, sequence, mutation, first=1):
-    """Masks and reads one token too early: <cls> comes first."""
+    """Masks and reads one token too early: <cls> comes first.
+
+    message: You mask and read the token before the residue
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -297,7 +387,10 @@ def wrong_mutation_score__forgets_bos(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__reads_one_early(plm, sequence, mutation, first=1):
-    """Masks the right token, but reads the one before."""
+    """Masks the right token, but reads the one before.
+
+    message: You mask the right token, but read the one before
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -309,7 +402,10 @@ def wrong_mutation_score__reads_one_early(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__ignores_first(plm, sequence, mutation, first=1):
-    """Counts from 1 whatever `first` says."""
+    """Counts from 1 whatever `first` says.
+
+    message: first=26)
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - 1
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -321,7 +417,10 @@ def wrong_mutation_score__ignores_first(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__adds_first(plm, sequence, mutation, first=1):
-    """Index is position - first - 1: right nowhere, but it wraps around quietly."""
+    """Index is position - first - 1: right nowhere, but it wraps around quietly.
+
+    message: 'K2A', first=1)
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first - 1
     if sequence[index].upper() != wild:
@@ -333,7 +432,10 @@ def wrong_mutation_score__adds_first(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__wild_type_unchecked(plm, sequence, mutation, first=1):
-    """Never looks whether the wild type stands there."""
+    """Never looks whether the wild type stands there.
+
+    message: position 2 is K, not A
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence):
@@ -345,7 +447,10 @@ def wrong_mutation_score__wild_type_unchecked(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__real_wild_type_taken(plm, sequence, mutation, first=1):
-    """Ignores the wild type of the mutation's name and takes the sequence's."""
+    """Ignores the wild type of the mutation's name and takes the sequence's.
+
+    message: position 2 is K, not A
+    """
     _, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence):
@@ -358,7 +463,10 @@ def wrong_mutation_score__real_wild_type_taken(plm, sequence, mutation, first=1)
 
 
 def wrong_mutation_score__negative_index(plm, sequence, mutation, first=1):
-    """A position before the first residue wraps around to the end of the sequence."""
+    """A position before the first residue wraps around to the end of the sequence.
+
+    message: index -1 would be the last one
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if index >= len(sequence) or sequence[index].upper() != wild:
@@ -370,7 +478,10 @@ def wrong_mutation_score__negative_index(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__index_error(plm, sequence, mutation, first=1):
-    """A position behind the end gives an IndexError, not a ValueError."""
+    """A position behind the end gives an IndexError, not a ValueError.
+
+    message: the sequence has 10 residues. Scoring it anyway gives a number about another protein. It raised IndexError
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if index < 0 or sequence[index].upper() != wild:
@@ -382,7 +493,10 @@ def wrong_mutation_score__index_error(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__last_residue_outside(plm, sequence, mutation, first=1):
-    """Refuses the last residue: off by one in the range check."""
+    """Refuses the last residue: off by one in the range check.
+
+    message: 'R10G', first=1)
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) - 1 or sequence[index].upper() != wild:
@@ -394,7 +508,10 @@ def wrong_mutation_score__last_residue_outside(plm, sequence, mutation, first=1)
 
 
 def wrong_mutation_score__first_residue_outside(plm, sequence, mutation, first=1):
-    """Refuses the first residue: `if index <= 0`."""
+    """Refuses the first residue: `if index <= 0`.
+
+    message: 'M1L', first=1)
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if index <= 0 or index >= len(sequence) or sequence[index].upper() != wild:
@@ -406,7 +523,10 @@ def wrong_mutation_score__first_residue_outside(plm, sequence, mutation, first=1
 
 
 def wrong_mutation_score__probabilities(plm, sequence, mutation, first=1):
-    """Difference of probabilities, no logarithm."""
+    """Difference of probabilities, no logarithm.
+
+    message: This is a difference of probabilities
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -418,7 +538,10 @@ def wrong_mutation_score__probabilities(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__ratio(plm, sequence, mutation, first=1):
-    """p(mutant) / p(wild), no logarithm."""
+    """p(mutant) / p(wild), no logarithm.
+
+    message: This is the ratio of the probabilities
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -430,7 +553,10 @@ def wrong_mutation_score__ratio(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__ratio_of_logs(plm, sequence, mutation, first=1):
-    """log p(mutant) / log p(wild)."""
+    """log p(mutant) / log p(wild).
+
+    message: divided by log p(wild type)
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -442,7 +568,10 @@ def wrong_mutation_score__ratio_of_logs(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__base_two(plm, sequence, mutation, first=1):
-    """Bits instead of nats."""
+    """Bits instead of nats.
+
+    message: base 2
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -454,7 +583,10 @@ def wrong_mutation_score__base_two(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__base_ten(plm, sequence, mutation, first=1):
-    """Decimal logarithm."""
+    """Decimal logarithm.
+
+    message: base 10
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -466,7 +598,10 @@ def wrong_mutation_score__base_ten(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__softmax_over_positions(plm, sequence, mutation, first=1):
-    """log_softmax(0) runs over the positions, not over the tokens."""
+    """log_softmax(0) runs over the positions, not over the tokens.
+
+    message: Your softmax runs over the positions
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -478,7 +613,10 @@ def wrong_mutation_score__softmax_over_positions(plm, sequence, mutation, first=
 
 
 def wrong_mutation_score__mutant_only(plm, sequence, mutation, first=1):
-    """log p(mutant); the wild type is not subtracted."""
+    """log p(mutant); the wild type is not subtracted.
+
+    message: This is log p(mutant) alone
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -489,7 +627,10 @@ def wrong_mutation_score__mutant_only(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__alphabetical(plm, sequence, mutation, first=1):
-    """Believes that the amino acids have ids in alphabetical order."""
+    """Believes that the amino acids have ids in alphabetical order.
+
+    message: The ids are not in alphabetical order
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -501,7 +642,10 @@ def wrong_mutation_score__alphabetical(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__ids_from_zero(plm, sequence, mutation, first=1):
-    """Forgets that the ids of the residues begin at 4."""
+    """Forgets that the ids of the residues begin at 4.
+
+    message: The ids of the residues begin at 4
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -513,7 +657,10 @@ def wrong_mutation_score__ids_from_zero(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__x_as_mask(plm, sequence, mutation, first=1):
-    """Writes X (unknown residue) where <mask> belongs."""
+    """Writes X (unknown residue) where <mask> belongs.
+
+    message: The score is not log p(mutant) - log p(wild type) at the masked position
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -524,7 +671,10 @@ def wrong_mutation_score__x_as_mask(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__every_copy_masked(plm, sequence, mutation, first=1):
-    """str.replace masks every residue of the same kind: right when the wild type occurs once."""
+    """str.replace masks every residue of the same kind: right when the wild type occurs once.
+
+    message: You mask every K of the sequence
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -535,7 +685,10 @@ def wrong_mutation_score__every_copy_masked(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__first_copy(plm, sequence, mutation, first=1):
-    """sequence.index(wild) finds the first such residue, not the one named."""
+    """sequence.index(wild) finds the first such residue, not the one named.
+
+    message: You mask and read the first K
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:
@@ -548,7 +701,10 @@ def wrong_mutation_score__first_copy(plm, sequence, mutation, first=1):
 
 
 def wrong_mutation_score__nothing(plm, sequence, mutation, first=1):
-    """Forgets the return."""
+    """Forgets the return.
+
+    message: is the line with 'return' missing?
+    """
     wild, position, mutant = parse_mutation(mutation)
     index = position - first
     if not 0 <= index < len(sequence) or sequence[index].upper() != wild:

@@ -4,14 +4,20 @@ import torch
 
 
 def wrong_masked_marginals__not_masked(plm, sequence):
-    """One pass with everything visible: wild-type marginals."""
+    """One pass with everything visible: wild-type marginals.
+
+    message: Nothing is masked in your input
+    """
     tokens = plm.tokenize([sequence])
     log_probs = plm.forward(tokens).logits[0, 1:-1].log_softmax(-1)
     return log_probs[:, 4:24] - log_probs.gather(1, tokens[0, 1:-1, None])
 
 
 def wrong_masked_marginals__masks_pile_up(plm, sequence):
-    """Earlier masks are never taken back."""
+    """Earlier masks are never taken back.
+
+    message: The masks pile up
+    """
     tokens = plm.tokenize([sequence])
     true, rows = tokens[0].tolist(), []
     for i in range(1, len(sequence) + 1):
@@ -22,7 +28,10 @@ def wrong_masked_marginals__masks_pile_up(plm, sequence):
 
 
 def wrong_masked_marginals__all_masked_at_once(plm, sequence):
-    """Masks the whole protein and runs the model once."""
+    """Masks the whole protein and runs the model once.
+
+    message: All positions are masked at once
+    """
     tokens = plm.tokenize([sequence])
     masked = tokens.clone()
     masked[0, 1:-1] = 32
@@ -31,7 +40,10 @@ def wrong_masked_marginals__all_masked_at_once(plm, sequence):
 
 
 def wrong_masked_marginals__forgets_bos(plm, sequence):
-    """Masks and reads token i for residue i, which is one too early."""
+    """Masks and reads token i for residue i, which is one too early.
+
+    message: You mask and read one token too early
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(len(sequence)):
         masked = tokens.clone()
@@ -42,7 +54,10 @@ def wrong_masked_marginals__forgets_bos(plm, sequence):
 
 
 def wrong_masked_marginals__reads_one_early(plm, sequence):
-    """Masks the right token, reads the row before."""
+    """Masks the right token, reads the row before.
+
+    message: You mask the right token but read the one before
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(len(sequence)):
         masked = tokens.clone()
@@ -53,7 +68,10 @@ def wrong_masked_marginals__reads_one_early(plm, sequence):
 
 
 def wrong_masked_marginals__wild_type_of_the_neighbour(plm, sequence):
-    """Subtracts the log-probability of the residue before."""
+    """Subtracts the log-probability of the residue before.
+
+    message: no change should score 0
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(len(sequence)):
         masked = tokens.clone()
@@ -64,7 +82,10 @@ def wrong_masked_marginals__wild_type_of_the_neighbour(plm, sequence):
 
 
 def wrong_masked_marginals__alphabetical_columns(plm, sequence):
-    """Columns in the order A C D E ..."""
+    """Columns in the order A C D E ...
+
+    message: The columns are in alphabetical order
+    """
     tokens, rows = plm.tokenize([sequence]), []
     order = [plm.tokenizer.convert_tokens_to_ids(letter) for letter in "ACDEFGHIKLMNPQRSTVWY"]
     for i in range(1, len(sequence) + 1):
@@ -76,7 +97,10 @@ def wrong_masked_marginals__alphabetical_columns(plm, sequence):
 
 
 def wrong_masked_marginals__wild_type_not_subtracted(plm, sequence):
-    """log p(a) only."""
+    """log p(a) only.
+
+    message: subtract the wild type's in each row
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -86,7 +110,10 @@ def wrong_masked_marginals__wild_type_not_subtracted(plm, sequence):
 
 
 def wrong_masked_marginals__sign(plm, sequence):
-    """log p(wild) - log p(a)."""
+    """log p(wild) - log p(a).
+
+    message: The sign is turned
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -97,7 +124,10 @@ def wrong_masked_marginals__sign(plm, sequence):
 
 
 def wrong_masked_marginals__best_subtracted(plm, sequence):
-    """Subtracts the most probable residue instead of the wild type."""
+    """Subtracts the most probable residue instead of the wild type.
+
+    message: no change should score 0
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -108,7 +138,10 @@ def wrong_masked_marginals__best_subtracted(plm, sequence):
 
 
 def wrong_masked_marginals__mean_subtracted(plm, sequence):
-    """Subtracts the mean of the row instead of the wild type."""
+    """Subtracts the mean of the row instead of the wild type.
+
+    message: no change should score 0
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -119,7 +152,10 @@ def wrong_masked_marginals__mean_subtracted(plm, sequence):
 
 
 def wrong_masked_marginals__softmax_over_positions(plm, sequence):
-    """log_softmax(0) over the positions."""
+    """log_softmax(0) over the positions.
+
+    message: Your softmax runs over the positions
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -130,7 +166,10 @@ def wrong_masked_marginals__softmax_over_positions(plm, sequence):
 
 
 def wrong_masked_marginals__transposed(plm, sequence):
-    """[20, L]."""
+    """[20, L].
+
+    message: has shape [20, 10]
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -141,7 +180,10 @@ def wrong_masked_marginals__transposed(plm, sequence):
 
 
 def wrong_masked_marginals__all_tokens(plm, sequence):
-    """All 33 columns."""
+    """All 33 columns.
+
+    message: has 33 columns
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -152,7 +194,10 @@ def wrong_masked_marginals__all_tokens(plm, sequence):
 
 
 def wrong_masked_marginals__nineteen_columns(plm, sequence):
-    """4:23 loses cysteine."""
+    """4:23 loses cysteine.
+
+    message: has shape [10, 19]
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -163,7 +208,10 @@ def wrong_masked_marginals__nineteen_columns(plm, sequence):
 
 
 def wrong_masked_marginals__columns_shifted(plm, sequence):
-    """5:25: one column too far."""
+    """5:25: one column too far.
+
+    message: The columns begin one id too late
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -174,7 +222,10 @@ def wrong_masked_marginals__columns_shifted(plm, sequence):
 
 
 def wrong_masked_marginals__special_rows(plm, sequence):
-    """<cls> and <eos> have rows too."""
+    """<cls> and <eos> have rows too.
+
+    message: <cls> and <eos> are in it
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(tokens.shape[1]):
         masked = tokens.clone()
@@ -185,7 +236,10 @@ def wrong_masked_marginals__special_rows(plm, sequence):
 
 
 def wrong_masked_marginals__probabilities(plm, sequence):
-    """Differences of probabilities."""
+    """Differences of probabilities.
+
+    message: These are probabilities, not their logarithms
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -196,7 +250,10 @@ def wrong_masked_marginals__probabilities(plm, sequence):
 
 
 def wrong_masked_marginals__base_two(plm, sequence):
-    """Bits instead of nats."""
+    """Bits instead of nats.
+
+    message: base 2
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -207,7 +264,10 @@ def wrong_masked_marginals__base_two(plm, sequence):
 
 
 def wrong_masked_marginals__chunk_index(plm, sequence):
-    """In batches of 16 the mask is put relative to the batch: right for the first 16 residues."""
+    """In batches of 16 the mask is put relative to the batch: right for the first 16 residues.
+
+    message: wrong for 70
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for start in range(0, len(sequence), 16):
         count = min(16, len(sequence) - start)
@@ -219,7 +279,10 @@ def wrong_masked_marginals__chunk_index(plm, sequence):
 
 
 def wrong_masked_marginals__last_batch_lost(plm, sequence):
-    """Batches of 8; rows of a last batch that is not full stay zero."""
+    """Batches of 8; rows of a last batch that is not full stay zero.
+
+    message: hold nothing but zeros
+    """
     tokens = plm.tokenize([sequence])
     scores = torch.zeros(len(sequence), 20)
     for start in range(0, len(sequence) - 7, 8):
@@ -232,7 +295,10 @@ def wrong_masked_marginals__last_batch_lost(plm, sequence):
 
 
 def wrong_masked_marginals__first_copy(plm, sequence):
-    """sequence.index(letter) finds the first such residue: right when none comes twice."""
+    """sequence.index(letter) finds the first such residue: right when none comes twice.
+
+    message: A residue that comes a second time
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for letter in sequence:
         i = sequence.index(letter) + 1
@@ -244,7 +310,10 @@ def wrong_masked_marginals__first_copy(plm, sequence):
 
 
 def wrong_masked_marginals__every_copy_masked(plm, sequence):
-    """str.replace masks every residue of that kind: right when none comes twice."""
+    """str.replace masks every residue of that kind: right when none comes twice.
+
+    message: You mask every residue of the same kind
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i, letter in enumerate(sequence.upper(), start=1):
         text = sequence.upper().replace(letter, "<mask>")
@@ -255,7 +324,10 @@ def wrong_masked_marginals__every_copy_masked(plm, sequence):
 
 
 def wrong_masked_marginals__nan_at_wild_type(plm, sequence):
-    """The wild type gets nan, not zero."""
+    """The wild type gets nan, not zero.
+
+    message: scores nan for keeping M
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -268,7 +340,10 @@ def wrong_masked_marginals__nan_at_wild_type(plm, sequence):
 
 
 def wrong_masked_marginals__x_as_mask(plm, sequence):
-    """Writes X where <mask> belongs."""
+    """Writes X where <mask> belongs.
+
+    message: The table is not log p(a) - log p(wild type)
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -279,7 +354,10 @@ def wrong_masked_marginals__x_as_mask(plm, sequence):
 
 
 def wrong_masked_marginals__mask_taken_out(plm, sequence):
-    """Deletes the residue instead of masking it."""
+    """Deletes the residue instead of masking it.
+
+    message: The table is not log p(a) - log p(wild type)
+    """
     tokens, rows = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         shorter = torch.cat([tokens[:, :i], tokens[:, i + 1:]], dim=1)
@@ -289,7 +367,10 @@ def wrong_masked_marginals__mask_taken_out(plm, sequence):
 
 
 def wrong_masked_marginals__last_row_only(plm, sequence):
-    """Returns only the last row."""
+    """Returns only the last row.
+
+    message: has shape [20]
+    """
     tokens = plm.tokenize([sequence])
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -300,7 +381,10 @@ def wrong_masked_marginals__last_row_only(plm, sequence):
 
 
 def wrong_masked_marginals__nothing(plm, sequence):
-    """Forgets the return."""
+    """Forgets the return.
+
+    message: is the line with 'return' missing?
+    """
     tokens = plm.tokenize([sequence])
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()

@@ -6,7 +6,10 @@ from scipy.stats import kendalltau, pearsonr, rankdata, spearmanr
 
 
 def wrong_spearman_ci__pearson(x, y, n_boot=1000, seed=0, level=0.95):
-    """Pearson's correlation of the values, no ranks."""
+    """Pearson's correlation of the values, no ranks.
+
+    message: This is Pearson's correlation of the values
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -17,7 +20,10 @@ def wrong_spearman_ci__pearson(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__pearson_interval(x, y, n_boot=1000, seed=0, level=0.95):
-    """rho is right, but the interval is Pearson's."""
+    """rho is right, but the interval is Pearson's.
+
+    message: that of Pearson's correlation
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -28,7 +34,10 @@ def wrong_spearman_ci__pearson_interval(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__kendall(x, y, n_boot=1000, seed=0, level=0.95):
-    """Kendall's tau."""
+    """Kendall's tau.
+
+    message: Kendall's tau
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -39,7 +48,10 @@ def wrong_spearman_ci__kendall(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__argsort_once(x, y, n_boot=1000, seed=0, level=0.95):
-    """argsort gives the order, not the ranks."""
+    """argsort gives the order, not the ranks.
+
+    message: np.argsort gives the order, not the ranks
+    """
     def rho(x, y):
         return np.corrcoef(np.argsort(x), np.argsort(y))[0, 1]
 
@@ -53,7 +65,10 @@ def wrong_spearman_ci__argsort_once(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__ties_by_order(x, y, n_boot=1000, seed=0, level=0.95):
-    """argsort of argsort: ties get different ranks."""
+    """argsort of argsort: ties get different ranks.
+
+    message: Equal values get different ranks
+    """
     def rho(x, y):
         return np.corrcoef(np.argsort(np.argsort(x)), np.argsort(np.argsort(y)))[0, 1]
 
@@ -67,7 +82,10 @@ def wrong_spearman_ci__ties_by_order(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__lowest_rank_for_ties(x, y, n_boot=1000, seed=0, level=0.95):
-    """Ties get the lowest rank of their group."""
+    """Ties get the lowest rank of their group.
+
+    message: rho is wrong where values are tied
+    """
     def rho(x, y):
         return np.corrcoef(rankdata(x, "min"), rankdata(y, "min"))[0, 1]
 
@@ -81,7 +99,10 @@ def wrong_spearman_ci__lowest_rank_for_ties(x, y, n_boot=1000, seed=0, level=0.9
 
 
 def wrong_spearman_ci__textbook_formula(x, y, n_boot=1000, seed=0, level=0.95):
-    """1 - 6 sum d² / n(n² - 1) holds without ties only, and a bootstrap sample has ties."""
+    """1 - 6 sum d² / n(n² - 1) holds without ties only, and a bootstrap sample has ties.
+
+    message: rho is wrong where values are tied
+    """
     def rho(x, y):
         d, n = rankdata(x) - rankdata(y), len(x)
         return 1 - 6 * (d ** 2).sum() / (n * (n ** 2 - 1))
@@ -96,7 +117,10 @@ def wrong_spearman_ci__textbook_formula(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__drawn_separately(x, y, n_boot=1000, seed=0, level=0.95):
-    """x and y are drawn independently, which tears the pairs apart."""
+    """x and y are drawn independently, which tears the pairs apart.
+
+    message: Were x and y drawn separately?
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = [spearmanr(rng.choice(x, len(x)), rng.choice(y, len(y)))[0] for _ in range(n_boot)]
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
@@ -104,7 +128,10 @@ def wrong_spearman_ci__drawn_separately(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__one_sided(x, y, n_boot=1000, seed=0, level=0.95):
-    """The whole remainder is cut off below: quantiles 1 - level and 1."""
+    """The whole remainder is cut off below: quantiles 1 - level and 1.
+
+    message: drawing 60 pairs with replacement gives about
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -114,7 +141,10 @@ def wrong_spearman_ci__one_sided(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__remainder_on_both_sides(x, y, n_boot=1000, seed=0, level=0.95):
-    """Quantiles 1 - level and level: a 90 % interval is called 95 %."""
+    """Quantiles 1 - level and level: a 90 % interval is called 95 %.
+
+    message: For level=0.5
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -125,7 +155,10 @@ def wrong_spearman_ci__remainder_on_both_sides(x, y, n_boot=1000, seed=0, level=
 
 
 def wrong_spearman_ci__percent(x, y, n_boot=1000, seed=0, level=0.95):
-    """np.percentile wants 2.5 and 97.5, not 0.025 and 0.975."""
+    """np.percentile wants 2.5 and 97.5, not 0.025 and 0.975.
+
+    message: np.percentile wants 2.5 and 97.5
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -136,7 +169,10 @@ def wrong_spearman_ci__percent(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__always_95(x, y, n_boot=1000, seed=0, level=0.95):
-    """`level` does nothing."""
+    """`level` does nothing.
+
+    message: For level=0.5
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -147,7 +183,10 @@ def wrong_spearman_ci__always_95(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__normal(x, y, n_boot=1000, seed=0, level=0.95):
-    """rho ± 1.96 standard deviations of the draws: another interval, and `level` does nothing."""
+    """rho ± 1.96 standard deviations of the draws: another interval, and `level` does nothing.
+
+    message: runs beyond 1
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -158,7 +197,10 @@ def wrong_spearman_ci__normal(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__normal_with_level(x, y, n_boot=1000, seed=0, level=0.95):
-    """A normal interval around rho instead of percentiles: it may run beyond 1."""
+    """A normal interval around rho instead of percentiles: it may run beyond 1.
+
+    message: runs beyond 1
+    """
     from scipy.stats import norm
 
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
@@ -171,7 +213,10 @@ def wrong_spearman_ci__normal_with_level(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__standard_error(x, y, n_boot=1000, seed=0, level=0.95):
-    """Divides the spread of the draws by sqrt(n_boot): more draws, narrower interval."""
+    """Divides the spread of the draws by sqrt(n_boot): more draws, narrower interval.
+
+    message: drawing 60 pairs with replacement gives about
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -182,7 +227,10 @@ def wrong_spearman_ci__standard_error(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__fisher(x, y, n_boot=1000, seed=0, level=0.95):
-    """Fisher's formula, no bootstrap at all."""
+    """Fisher's formula, no bootstrap at all.
+
+    message: the seed is not used
+    """
     from scipy.stats import norm
 
     rho = spearmanr(x, y)[0]
@@ -191,7 +239,10 @@ def wrong_spearman_ci__fisher(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__basic(x, y, n_boot=1000, seed=0, level=0.95):
-    """The percentile interval mirrored at rho ("basic" bootstrap)."""
+    """The percentile interval mirrored at rho ("basic" bootstrap).
+
+    message: drawing 60 pairs with replacement gives about
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -203,7 +254,10 @@ def wrong_spearman_ci__basic(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__minimum_and_maximum(x, y, n_boot=1000, seed=0, level=0.95):
-    """The smallest and the largest draw."""
+    """The smallest and the largest draw.
+
+    message: drawing 60 pairs with replacement gives about
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -213,7 +267,10 @@ def wrong_spearman_ci__minimum_and_maximum(x, y, n_boot=1000, seed=0, level=0.95
 
 
 def wrong_spearman_ci__without_replacement(x, y, n_boot=1000, seed=0, level=0.95):
-    """Draws without replacement: every draw is the whole sample."""
+    """Draws without replacement: every draw is the whole sample.
+
+    message: all draws are the same
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -224,7 +281,10 @@ def wrong_spearman_ci__without_replacement(x, y, n_boot=1000, seed=0, level=0.95
 
 
 def wrong_spearman_ci__half_the_pairs(x, y, n_boot=1000, seed=0, level=0.95):
-    """Draws half as many pairs as there are: too wide."""
+    """Draws half as many pairs as there are: too wide.
+
+    message: drawing 60 pairs with replacement gives about
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -235,7 +295,10 @@ def wrong_spearman_ci__half_the_pairs(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__global_seed(x, y, n_boot=1000, seed=0, level=0.95):
-    """np.random.seed changes the random state of the whole notebook."""
+    """np.random.seed changes the random state of the whole notebook.
+
+    message: The global random state has changed
+    """
     np.random.seed(seed)
     x, y = np.asarray(x), np.asarray(y)
     draws = []
@@ -247,7 +310,10 @@ def wrong_spearman_ci__global_seed(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__no_seed(x, y, n_boot=1000, seed=0, level=0.95):
-    """Another interval at every call."""
+    """Another interval at every call.
+
+    message: Two calls with the same seed
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng()
     draws = []
     for _ in range(n_boot):
@@ -258,7 +324,10 @@ def wrong_spearman_ci__no_seed(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__zero_is_no_seed(x, y, n_boot=1000, seed=0, level=0.95):
-    """`seed or None`: another interval at every call when the seed is 0."""
+    """`seed or None`: another interval at every call when the seed is 0.
+
+    message: Two calls with the same seed
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed or None)
     draws = []
     for _ in range(n_boot):
@@ -269,7 +338,10 @@ def wrong_spearman_ci__zero_is_no_seed(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__fixed_seed(x, y, n_boot=1000, seed=0, level=0.95):
-    """Seed 0 whatever the caller says."""
+    """Seed 0 whatever the caller says.
+
+    message: the seed is not used
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(0)
     draws = []
     for _ in range(n_boot):
@@ -280,7 +352,10 @@ def wrong_spearman_ci__fixed_seed(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__ignores_n_boot(x, y, n_boot=1000, seed=0, level=0.95):
-    """Always a hundred draws."""
+    """Always a hundred draws.
+
+    message: n_boot is not used
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(100):
@@ -291,7 +366,10 @@ def wrong_spearman_ci__ignores_n_boot(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__generator_in_the_loop(x, y, n_boot=1000, seed=0, level=0.95):
-    """A new generator with the same seed at each draw: all draws are the same."""
+    """A new generator with the same seed at each draw: all draws are the same.
+
+    message: all draws are the same
+    """
     x, y = np.asarray(x), np.asarray(y)
     draws = []
     for _ in range(n_boot):
@@ -302,7 +380,10 @@ def wrong_spearman_ci__generator_in_the_loop(x, y, n_boot=1000, seed=0, level=0.
 
 
 def wrong_spearman_ci__last_pair_never_drawn(x, y, n_boot=1000, seed=0, level=0.95):
-    """integers(0, n - 1) never draws the last pair, which NumPy's exclusive end does already look after."""
+    """integers(0, n - 1) never draws the last pair, which NumPy's exclusive end does already look after.
+
+    message: The last pair is never drawn
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -313,7 +394,10 @@ def wrong_spearman_ci__last_pair_never_drawn(x, y, n_boot=1000, seed=0, level=0.
 
 
 def wrong_spearman_ci__mean_of_draws(x, y, n_boot=1000, seed=0, level=0.95):
-    """rho is the mean of the draws, not that of the data."""
+    """rho is the mean of the draws, not that of the data.
+
+    message: is it the mean of the draws?
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -324,7 +408,10 @@ def wrong_spearman_ci__mean_of_draws(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__absolute(x, y, n_boot=1000, seed=0, level=0.95):
-    """The absolute value: a negative correlation looks positive."""
+    """The absolute value: a negative correlation looks positive.
+
+    message: take no absolute value
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -335,7 +422,10 @@ def wrong_spearman_ci__absolute(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__p_value(x, y, n_boot=1000, seed=0, level=0.95):
-    """Returns the p-value where rho belongs."""
+    """Returns the p-value where rho belongs.
+
+    message: This is the p-value
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -346,7 +436,10 @@ def wrong_spearman_ci__p_value(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__order_of_results(x, y, n_boot=1000, seed=0, level=0.95):
-    """Returns (low, rho, high)."""
+    """Returns (low, rho, high).
+
+    message: The second number is rho
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -357,7 +450,10 @@ def wrong_spearman_ci__order_of_results(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__high_before_low(x, y, n_boot=1000, seed=0, level=0.95):
-    """Returns (rho, high, low)."""
+    """Returns (rho, high, low).
+
+    message: low and high are exchanged
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -368,7 +464,10 @@ def wrong_spearman_ci__high_before_low(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__nested(x, y, n_boot=1000, seed=0, level=0.95):
-    """Returns (rho, (low, high))."""
+    """Returns (rho, (low, high)).
+
+    message: should return three numbers: (rho, low, high)
+    """
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
     for _ in range(n_boot):
@@ -379,12 +478,18 @@ def wrong_spearman_ci__nested(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__only_rho(x, y, n_boot=1000, seed=0, level=0.95):
-    """No interval at all."""
+    """No interval at all.
+
+    message: should return three numbers: (rho, low, high)
+    """
     return spearmanr(x, y)[0]
 
 
 def wrong_spearman_ci__sorts_the_input(x, y, n_boot=1000, seed=0, level=0.95):
-    """Sorts the caller's y in place, and tears the pairs apart."""
+    """Sorts the caller's y in place, and tears the pairs apart.
+
+    message: changes its input: argument 2
+    """
     y.sort()
     x, y, rng = np.asarray(x), np.asarray(y), np.random.default_rng(seed)
     draws = []
@@ -396,7 +501,10 @@ def wrong_spearman_ci__sorts_the_input(x, y, n_boot=1000, seed=0, level=0.95):
 
 
 def wrong_spearman_ci__ranks_written_back(x, y, n_boot=1000, seed=0, level=0.95):
-    """The numbers are right, but the caller's arrays hold ranks afterwards."""
+    """The numbers are right, but the caller's arrays hold ranks afterwards.
+
+    message: changes its input: argument 1
+    """
     first = spearmanr(x, y)[0]
     a, b, rng = np.array(x, float), np.array(y, float), np.random.default_rng(seed)
     draws = []
@@ -409,7 +517,10 @@ def wrong_spearman_ci__ranks_written_back(x, y, n_boot=1000, seed=0, level=0.95)
 
 
 def wrong_spearman_ci__nothing(x, y, n_boot=1000, seed=0, level=0.95):
-    """Prints the result and returns nothing."""
+    """Prints the result and returns nothing.
+
+    message: is the line with 'return' missing?
+    """
     print(spearmanr(x, y)[0])
 
 

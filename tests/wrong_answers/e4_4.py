@@ -5,14 +5,20 @@ import torch
 
 
 def wrong_pseudo_log_likelihood__not_masked(plm, sequence):
-    """The residue to be guessed stays visible."""
+    """The residue to be guessed stays visible.
+
+    message: The residues stay visible in your input
+    """
     tokens = plm.tokenize([sequence])
     log_probs = plm.forward(tokens).logits[0].log_softmax(-1)
     return sum(log_probs[i, tokens[0, i]].item() for i in range(1, len(sequence) + 1))
 
 
 def wrong_pseudo_log_likelihood__mean(plm, sequence):
-    """Mean over the positions instead of the sum."""
+    """Mean over the positions instead of the sum.
+
+    message: This is the mean over the residues
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -22,7 +28,10 @@ def wrong_pseudo_log_likelihood__mean(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__sign(plm, sequence):
-    """Positive: the negative log-likelihood, a loss."""
+    """Positive: the negative log-likelihood, a loss.
+
+    message: The sign is turned
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -32,7 +41,10 @@ def wrong_pseudo_log_likelihood__sign(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__base_two(plm, sequence):
-    """Bits instead of nats."""
+    """Bits instead of nats.
+
+    message: base 2
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -42,7 +54,10 @@ def wrong_pseudo_log_likelihood__base_two(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__base_ten(plm, sequence):
-    """Decimal logarithm."""
+    """Decimal logarithm.
+
+    message: base 10
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -52,7 +67,10 @@ def wrong_pseudo_log_likelihood__base_ten(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__forgets_bos(plm, sequence):
-    """Masks and reads token i for residue i: one too early."""
+    """Masks and reads token i for residue i: one too early.
+
+    message: Residue i is compared with token i
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(len(sequence)):
         masked = tokens.clone()
@@ -62,7 +80,10 @@ def wrong_pseudo_log_likelihood__forgets_bos(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__reads_one_early(plm, sequence):
-    """Masks the right token, reads the row before, as in fair-esm's example script."""
+    """Masks the right token, reads the row before, as in fair-esm's example script.
+
+    message: You mask the right token but read the one before
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(len(sequence)):
         masked = tokens.clone()
@@ -72,7 +93,10 @@ def wrong_pseudo_log_likelihood__reads_one_early(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__masks_pile_up(plm, sequence):
-    """Earlier masks are never taken back."""
+    """Earlier masks are never taken back.
+
+    message: The masks pile up
+    """
     tokens, total = plm.tokenize([sequence]), 0.0
     for i in range(1, len(sequence) + 1):
         true = tokens[0, i].item()
@@ -82,7 +106,10 @@ def wrong_pseudo_log_likelihood__masks_pile_up(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__all_masked_at_once(plm, sequence):
-    """Masks the whole protein and runs the model once."""
+    """Masks the whole protein and runs the model once.
+
+    message: All positions are masked at once
+    """
     tokens = plm.tokenize([sequence])
     masked = tokens.clone()
     masked[0, 1:-1] = 32
@@ -91,7 +118,10 @@ def wrong_pseudo_log_likelihood__all_masked_at_once(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__softmax_over_twenty(plm, sequence):
-    """Softmax over the 20 amino acids instead of all 33 tokens."""
+    """Softmax over the 20 amino acids instead of all 33 tokens.
+
+    message: The softmax runs over 20 residues
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -101,7 +131,10 @@ def wrong_pseudo_log_likelihood__softmax_over_twenty(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__special_tokens(plm, sequence):
-    """<cls> and <eos> are masked and counted too."""
+    """<cls> and <eos> are masked and counted too.
+
+    message: <cls> and <eos> are counted too
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(tokens.shape[1]):
         masked = tokens.clone()
@@ -111,7 +144,10 @@ def wrong_pseudo_log_likelihood__special_tokens(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__eos_too(plm, sequence):
-    """<eos> is counted too."""
+    """<eos> is counted too.
+
+    message: <eos> is counted too
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 2):
         masked = tokens.clone()
@@ -121,7 +157,10 @@ def wrong_pseudo_log_likelihood__eos_too(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__last_residue_lost(plm, sequence):
-    """range(1, L) stops one short."""
+    """range(1, L) stops one short.
+
+    message: The last residue is missing
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence)):
         masked = tokens.clone()
@@ -131,7 +170,10 @@ def wrong_pseudo_log_likelihood__last_residue_lost(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__first_residue_lost(plm, sequence):
-    """Begins at the second residue."""
+    """Begins at the second residue.
+
+    message: The first residue is missing
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(2, len(sequence) + 1):
         masked = tokens.clone()
@@ -141,7 +183,10 @@ def wrong_pseudo_log_likelihood__first_residue_lost(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__log_of_sum(plm, sequence):
-    """Logarithm of the summed probabilities."""
+    """Logarithm of the summed probabilities.
+
+    message: This is the logarithm of a sum
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -151,7 +196,10 @@ def wrong_pseudo_log_likelihood__log_of_sum(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__probabilities(plm, sequence):
-    """Sums probabilities, no logarithm."""
+    """Sums probabilities, no logarithm.
+
+    message: This is the sum of the probabilities
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -161,7 +209,10 @@ def wrong_pseudo_log_likelihood__probabilities(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__product_underflows(plm, sequence):
-    """Takes the logarithm of a float32 product: right for short proteins, minus infinity for long ones."""
+    """Takes the logarithm of a float32 product: right for short proteins, minus infinity for long ones.
+
+    message: too small for the computer
+    """
     tokens, product = plm.tokenize([sequence]), torch.ones(())
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -171,7 +222,10 @@ def wrong_pseudo_log_likelihood__product_underflows(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__no_softmax(plm, sequence):
-    """Sums raw logits."""
+    """Sums raw logits.
+
+    message: These are raw logits
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -181,7 +235,10 @@ def wrong_pseudo_log_likelihood__no_softmax(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__softmax_over_positions(plm, sequence):
-    """log_softmax(0) over the positions."""
+    """log_softmax(0) over the positions.
+
+    message: Your softmax runs over the positions
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -191,7 +248,10 @@ def wrong_pseudo_log_likelihood__softmax_over_positions(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__best_residue(plm, sequence):
-    """Takes the most probable token, not the true one."""
+    """Takes the most probable token, not the true one.
+
+    message: the most probable tokens
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -201,7 +261,10 @@ def wrong_pseudo_log_likelihood__best_residue(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__mask_token_itself(plm, sequence):
-    """Reads the id from the masked copy: the log-probability of <mask>."""
+    """Reads the id from the masked copy: the log-probability of <mask>.
+
+    message: This is the log-probability of <mask>
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -211,7 +274,10 @@ def wrong_pseudo_log_likelihood__mask_token_itself(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__pseudo_perplexity(plm, sequence):
-    """exp of the mean negative: the pseudo-perplexity."""
+    """exp of the mean negative: the pseudo-perplexity.
+
+    message: This is the perplexity
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -221,7 +287,10 @@ def wrong_pseudo_log_likelihood__pseudo_perplexity(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__chunk_index(plm, sequence):
-    """In batches of 16 the mask is put relative to the batch: right for short proteins."""
+    """In batches of 16 the mask is put relative to the batch: right for short proteins.
+
+    message: wrong for 70
+    """
     tokens, total = plm.tokenize([sequence]), 0.0
     for start in range(0, len(sequence), 16):
         count = min(16, len(sequence) - start)
@@ -234,7 +303,10 @@ def wrong_pseudo_log_likelihood__chunk_index(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__last_batch_lost(plm, sequence):
-    """Batches of 8; a last batch that is not full is left out."""
+    """Batches of 8; a last batch that is not full is left out.
+
+    message: The number is not the sum of masked log-probabilities
+    """
     tokens, total = plm.tokenize([sequence]), 0.0
     for start in range(0, len(sequence) // 8 * 8, 8):
         masked, rows = tokens.repeat(8, 1), torch.arange(8)
@@ -245,7 +317,10 @@ def wrong_pseudo_log_likelihood__last_batch_lost(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__first_copy(plm, sequence):
-    """sequence.index(letter) finds the first such residue: right when none comes twice."""
+    """sequence.index(letter) finds the first such residue: right when none comes twice.
+
+    message: A residue that comes a second time
+    """
     tokens, found = plm.tokenize([sequence]), []
     for letter in sequence:
         i = sequence.index(letter) + 1
@@ -256,7 +331,10 @@ def wrong_pseudo_log_likelihood__first_copy(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__different_residues_once(plm, sequence):
-    """Collected in a dictionary by letter: each kind of residue counts once."""
+    """Collected in a dictionary by letter: each kind of residue counts once.
+
+    message: Each kind of residue is counted once
+    """
     tokens, found = plm.tokenize([sequence]), {}
     for i, letter in enumerate(sequence, start=1):
         masked = tokens.clone()
@@ -266,7 +344,10 @@ def wrong_pseudo_log_likelihood__different_residues_once(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__left_to_right(plm, sequence):
-    """Cuts the protein off behind the residue, as a left-to-right model would."""
+    """Cuts the protein off behind the residue, as a left-to-right model would.
+
+    message: sees only what comes before
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         prefix = tokens[:, :i + 1].clone()
@@ -276,14 +357,20 @@ def wrong_pseudo_log_likelihood__left_to_right(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__marginals_summed(plm, sequence):
-    """Sums the masked marginals of 4.2, which are zero at the wild type."""
+    """Sums the masked marginals of 4.2, which are zero at the wild type.
+
+    message: The number is not the sum of masked log-probabilities
+    """
     from plmcourse.scoring import masked_marginals
 
     return float(masked_marginals(plm, sequence).sum())
 
 
 def wrong_pseudo_log_likelihood__one_per_position(plm, sequence):
-    """Returns a list with one value per position."""
+    """Returns a list with one value per position.
+
+    message: The result is a list
+    """
     tokens, found = plm.tokenize([sequence]), []
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -293,7 +380,10 @@ def wrong_pseudo_log_likelihood__one_per_position(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__return_in_the_loop(plm, sequence):
-    """Returns after the first residue."""
+    """Returns after the first residue.
+
+    message: does the return stand inside the loop?
+    """
     tokens, total = plm.tokenize([sequence]), 0.0
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()
@@ -303,7 +393,10 @@ def wrong_pseudo_log_likelihood__return_in_the_loop(plm, sequence):
 
 
 def wrong_pseudo_log_likelihood__nothing(plm, sequence):
-    """Forgets the return."""
+    """Forgets the return.
+
+    message: is the line with 'return' missing?
+    """
     tokens, total = plm.tokenize([sequence]), 0.0
     for i in range(1, len(sequence) + 1):
         masked = tokens.clone()

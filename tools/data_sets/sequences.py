@@ -151,7 +151,7 @@ def families(packages):
 
 @dataset(
     "hras_alignment",
-    "families/hras_alignment.fasta.gz",
+    "families/hras_alignment.afa.gz",
     "freecontact",
     "usr/share/doc/freecontact/examples/PF00071_v25_999.fa",
     "Pfam, CC0 (package: GPL-3+, no code used)",

@@ -1,0 +1,266 @@
+"""The checks are tested with a class's worth of answers: wrong ones must fail with the right sentence, right ones must pass."""
+import importlib
+import inspect
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from plmcourse.checks import EXERCISES, CheckFailed, check, engine, hint, points, progress, scores
+from plmcourse.checks.tiny import tiny_plm
+
+NUMBERS = sorted(EXERCISES)
+LEAST_WRONG, LEAST_RIGHT = 6, 3
+
+
+def answers(kind):
+    """All answers of a kind as pytest parameters (number, function); the name says which."""
+    found = []
+    for number in NUMBERS:
+        module = importlib.import_module(f"wrong_answers.e{number.replace('.', '_')}")
+        found += [pytest.param(number, function, id=f"{number}-{name.removeprefix(kind + '_')}")
+                  for name, function in vars(module).items() if name.startswith(f"{kind}_")]
+    return found
+
+
+def target(function):
+    """Name of the exercise's function that an answer stands for: ``wrong_mean_pool__sum`` -> ``mean_pool``."""
+    return function.__name__.split("_", 1)[1].split("__")[0]
+
+
+def beside(number, function):
+    """The functions to pass to ``check``: this one, and the course's own for the exercise's other function."""
+    exercise = EXERCISES[number]
+    assert target(function) in exercise.names, f"{function.__name__} answers no function of {number}"
+    return [function if name == target(function) else own for name, own in zip(exercise.names, exercise.references)]
+
+
+def first_right(number):
+    """One right answer to an exercise, as the functions to pass to ``check``."""
+    return next(beside(*parameter.values) for parameter in answers("right") if parameter.values[0] == number)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny models are slower on many threads, the more so beside other tests."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def grading(monkeypatch):
+    monkeypatch.setenv("PLMCOURSE_GRADING", "1")
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """No points and no hints from other tests."""
+    monkeypatch.delenv("PLMCOURSE_GRADING", raising=False)
+    monkeypatch.setattr(engine, "_earned", {})
+    monkeypatch.setattr(engine, "_opened", {})
+
+
+# ------------------------------------------------------------------------------------------------------------ the answers
+
+@pytest.mark.parametrize("number, function", answers("wrong"))
+def test_wrong_answer_fails_with_its_own_sentence(grading, number, function):
+    wanted = [line.strip().removeprefix("message: ") for line in inspect.getdoc(function).splitlines()
+              if line.strip().startswith("message: ")]
+    assert wanted, "the docstring should say what the check must answer"
+    with pytest.raises(CheckFailed) as failed:
+        check(number, *beside(number, function))
+    text = str(failed.value)
+    assert any(message in text for message in wanted), f"asked for: {' or '.join(wanted)}\n{text}"
+    assert f"of {points(number)} points" in text
+    assert scores()[number] < points(number)
+
+
+@pytest.mark.parametrize("number, function", answers("right"))
+def test_right_answer_gets_all_points(grading, capsys, number, function):
+    given = beside(number, function)
+    returned = check(number, *given)
+    assert scores()[number] == points(number) > 0
+    assert f"✓ {number}" in capsys.readouterr().out
+    assert (list(returned) if len(given) > 1 else [returned]) == given, "check should return the student's own functions"
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_courses_own_answer_gets_all_points(grading, number):
+    check(number, *EXERCISES[number].references)
+    assert scores()[number] == points(number)
+
+
+@pytest.mark.parametrize("name", [name for number in NUMBERS for name in EXERCISES[number].names])
+def test_enough_answers(name):
+    counted = {kind: sum(target(parameter.values[1]) == name for parameter in answers(kind)) for kind in ("wrong", "right")}
+    assert counted["wrong"] >= LEAST_WRONG and counted["right"] >= LEAST_RIGHT, counted
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_wrong_answer_gets_the_course_s_function_and_no_traceback(fresh, capsys, number):
+    wrong = next(beside(*parameter.values) for parameter in answers("wrong") if parameter.values[0] == number)
+    returned = check(number, *wrong)
+    assert (list(returned) if len(wrong) > 1 else [returned]) == EXERCISES[number].references
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"✗ {number}") and "Traceback" not in printed.out + printed.err
+
+
+# --------------------------------------------------------------------------------------------------------------- the stub
+
+def stub(*arguments, **options):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_stub_is_not_implemented_yet(fresh, capsys, number):
+    exercise = EXERCISES[number]
+    returned = check(number, *[stub] * len(exercise.references))
+    printed = capsys.readouterr()
+    assert "is not implemented yet" in printed.out and f'pc.hint("{number}")' in printed.out
+    assert "Traceback" not in printed.out + printed.err
+    assert (list(returned) if len(exercise.references) > 1 else [returned]) == exercise.references
+    assert scores()[number] == 0
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_stub_fails_under_grading(grading, number):
+    with pytest.raises(CheckFailed, match="is not implemented yet"):
+        check(number, *[stub] * len(EXERCISES[number].references))
+    assert scores()[number] == 0
+
+
+# ------------------------------------------------------------------------------------------------------------- the engine
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_hints_climb_and_stop_at_the_last(fresh, capsys, number):
+    ladder = EXERCISES[number].hints
+    assert len(ladder) >= 3
+    shown = []
+    for _ in range(len(ladder) + 2):
+        hint(number)
+        shown.append(capsys.readouterr().out)
+    for step, (text, wanted) in enumerate(zip(shown, ladder + ladder[-1:] * 2), start=1):
+        assert wanted in text and f"Hint {min(step, len(ladder))} of {len(ladder)}" in text
+
+
+@pytest.mark.parametrize("function", [lambda number: check(number, stub), hint, points])
+def test_unknown_exercise(fresh, function):
+    with pytest.raises(ValueError, match=r"there is no exercise '9\.9'; there are: .*3\.1"):
+        function("9.9")
+
+
+def test_number_of_functions(fresh):
+    with pytest.raises(TypeError, match="parse_mutation and mutation_score: pass both"):
+        check("4.1", stub)
+
+
+@pytest.mark.parametrize("given", [None, 3, torch.zeros(2)], ids=["None", "int", "Tensor"])
+def test_result_instead_of_function(fresh, given):
+    with pytest.raises(TypeError, match="3.2 checks a function, not a .*: write its name without brackets"):
+        check("3.2", given)
+
+
+def test_progress_counts_points(fresh, capsys):
+    check("3.4", *first_right("3.4"))
+    check("3.2", stub)
+    capsys.readouterr()
+    progress(3)
+    printed = capsys.readouterr().out
+    assert "4.1" not in printed and "nearest_label" in printed
+    assert f"total {points('3.4')} of {sum(points(number) for number in NUMBERS if number.startswith('3'))}" in printed
+
+
+def state():
+    """What a check must not touch: three global random states, the tiny model's weights and its mode."""
+    model = tiny_plm().model
+    kind, keys, *rest = np.random.get_state()
+    return {"numpy": (kind, keys.tolist(), rest), "random": random.getstate(), "torch": torch.get_rng_state().tolist(),
+            "weights": {name: value.tolist() for name, value in model.state_dict().items()}, "training": model.training,
+            "needs gradient": [parameter.requires_grad for parameter in model.parameters()]}
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_check_leaves_no_trace(fresh, number):
+    before = state()
+    check(number, *first_right(number))
+    assert state() == before
+
+
+def test_training_mode_is_noticed_and_undone(fresh, capsys):
+    def careless(plm, sequences, layer=-1):
+        plm.model.train()
+        return EXERCISES["3.1"].references[0](plm, sequences, layer)
+
+    check("3.1", careless)
+    assert "careless leaves the model in training mode" in capsys.readouterr().out
+    assert not tiny_plm().model.training
+
+
+def divides_by_zero(hidden, tokens):
+    count = 0
+    return hidden.sum(1) / (1 // count)
+
+
+def test_exception_names_the_line(fresh, capsys):
+    check("3.2", divides_by_zero)
+    printed = capsys.readouterr()
+    assert "divides_by_zero stopped with ZeroDivisionError" in printed.out
+    assert "(in the line: return hidden.sum(1) / (1 // count))" in printed.out
+    assert "Traceback" not in printed.out + printed.err
+
+
+def test_exception_shows_the_call(fresh, capsys):
+    def needs_one(plm, sequences, layer=-1):
+        sequences[0]
+        return EXERCISES["3.1"].references[0](plm, sequences, layer)
+
+    check("3.1", needs_one)
+    printed = capsys.readouterr().out
+    assert "needs_one stopped with IndexError" in printed and "needs_one(plm, [])" in printed
+
+
+def test_exception_under_grading(grading):
+    with pytest.raises(CheckFailed, match="stopped with ZeroDivisionError"):
+        check("3.2", divides_by_zero)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_answers_may_print(fresh, capsys, number):
+    def talkative(function):
+        def call(*arguments, **options):
+            print("here I am")
+            return function(*arguments, **options)
+        return call
+
+    functions = [talkative(function) for function in first_right(number)]
+    returned = check(number, *functions)
+    assert (list(returned) if len(functions) > 1 else [returned]) == functions
+    assert "here I am" in capsys.readouterr().out
+
+
+# what a function might return when all goes wrong; each must end in a sentence, never in a traceback
+ODD = {"text": "MKT", "number": 3, "float": float("nan"), "empty list": [], "dict": {}, "pair": (None, None), "triple": ("a", "b", "c"),
+       "array": np.zeros(3), "scalar tensor": torch.tensor(1.0), "tensor": torch.zeros(2, 3), "list of None": [None, None],
+       "object": object(), "type": int, "complex": 1j}
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+@pytest.mark.parametrize("number", NUMBERS)
+def test_odd_results_end_in_a_sentence(grading, number, odd):
+    exercise = EXERCISES[number]
+    for place in range(len(exercise.references)):
+        functions = [(lambda *arguments, **options: ODD[odd]) if i == place else own for i, own in enumerate(exercise.references)]
+        with pytest.raises(CheckFailed):
+            check(number, *functions)
+
+
+def test_the_same_answer_gets_the_same_sentence(fresh, capsys):
+    function = next(parameter.values[1] for parameter in answers("wrong") if parameter.id == "3.3-cluster_split__random")
+    texts = []
+    for _ in range(2):
+        check("3.3", function)
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
