@@ -13,6 +13,9 @@ for name in [name for name in os.environ if name.startswith("PLMCOURSE_") and na
 os.environ["PLMCOURSE_WEIGHTS"] = "embedded"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(GUARD), os.environ.get("PYTHONPATH")]))
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # share the cores instead of fighting over them
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 sys.path.insert(0, str(GUARD))
 sys.modules.pop("sitecustomize", None)  # the interpreter may have loaded one of its own when it started
 import sitecustomize  # noqa: E402, F401

@@ -1,17 +1,23 @@
-"""The checks are tested with a class's worth of answers: wrong ones must fail with the right sentence, right ones must pass."""
+"""The checks, tested with a class's worth of answers: wrong ones fail with the right sentence, right ones pass."""
 import importlib
 import inspect
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import plmcourse
 from plmcourse.checks import EXERCISES, CheckFailed, check, engine, hint, points, progress, scores
 from plmcourse.checks.tiny import tiny_plm
 
 NUMBERS = sorted(EXERCISES)
 LEAST_WRONG, LEAST_RIGHT = 6, 3
+HERE = os.pathsep.join([str(Path(plmcourse.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
 
 
 def answers(kind):
@@ -63,7 +69,7 @@ def fresh(monkeypatch):
     monkeypatch.setattr(engine, "_opened", {})
 
 
-# ------------------------------------------------------------------------------------------------------------ the answers
+# ---------------------------------------------------------------------------------------------------- the answers
 
 @pytest.mark.parametrize("number, function", answers("wrong"))
 def test_wrong_answer_fails_with_its_own_sentence(grading, number, function):
@@ -84,7 +90,7 @@ def test_right_answer_gets_all_points(grading, capsys, number, function):
     returned = check(number, *given)
     assert scores()[number] == points(number) > 0
     assert f"✓ {number}" in capsys.readouterr().out
-    assert (list(returned) if len(given) > 1 else [returned]) == given, "check should return the student's own functions"
+    assert (list(returned) if len(given) > 1 else [returned]) == given, "check should return the student's functions"
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -95,7 +101,8 @@ def test_the_courses_own_answer_gets_all_points(grading, number):
 
 @pytest.mark.parametrize("name", [name for number in NUMBERS for name in EXERCISES[number].names])
 def test_enough_answers(name):
-    counted = {kind: sum(target(parameter.values[1]) == name for parameter in answers(kind)) for kind in ("wrong", "right")}
+    counted = {kind: sum(target(parameter.values[1]) == name for parameter in answers(kind))
+               for kind in ("wrong", "right")}
     assert counted["wrong"] >= LEAST_WRONG and counted["right"] >= LEAST_RIGHT, counted
 
 
@@ -108,7 +115,7 @@ def test_wrong_answer_gets_the_course_s_function_and_no_traceback(fresh, capsys,
     assert printed.out.startswith(f"✗ {number}") and "Traceback" not in printed.out + printed.err
 
 
-# --------------------------------------------------------------------------------------------------------------- the stub
+# ------------------------------------------------------------------------------------------------------- the stub
 
 def stub(*arguments, **options):
     raise NotImplementedError
@@ -132,7 +139,7 @@ def test_stub_fails_under_grading(grading, number):
     assert scores()[number] == 0
 
 
-# ------------------------------------------------------------------------------------------------------------- the engine
+# ----------------------------------------------------------------------------------------------------- the engine
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_hints_climb_and_stop_at_the_last(fresh, capsys, number):
@@ -199,6 +206,13 @@ def test_training_mode_is_noticed_and_undone(fresh, capsys):
     assert not tiny_plm().model.training
 
 
+def test_check_leaves_no_files(tmp_path):
+    code = "import plmcourse as pc; pc.check('3.3', pc.cluster_split)"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=os.environ | {"PYTHONPATH": HERE},
+                   capture_output=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def divides_by_zero(hidden, tokens):
     count = 0
     return hidden.sum(1) / (1 // count)
@@ -242,23 +256,26 @@ def test_answers_may_print(fresh, capsys, number):
 
 
 # what a function might return when all goes wrong; each must end in a sentence, never in a traceback
-ODD = {"text": "MKT", "number": 3, "float": float("nan"), "empty list": [], "dict": {}, "pair": (None, None), "triple": ("a", "b", "c"),
-       "array": np.zeros(3), "scalar tensor": torch.tensor(1.0), "tensor": torch.zeros(2, 3), "list of None": [None, None],
-       "object": object(), "type": int, "complex": 1j}
+ODD = {"text": "MKT", "number": 3, "float": float("nan"), "empty list": [], "dict": {}, "pair": (None, None),
+       "triple": ("a", "b", "c"), "array": np.zeros(3), "scalar tensor": torch.tensor(1.0),
+       "tensor": torch.zeros(2, 3), "list of None": [None, None], "object": object(), "type": int, "complex": 1j}
 
 
 @pytest.mark.parametrize("odd", ODD, ids=str)
 @pytest.mark.parametrize("number", NUMBERS)
 def test_odd_results_end_in_a_sentence(grading, number, odd):
-    exercise = EXERCISES[number]
-    for place in range(len(exercise.references)):
-        functions = [(lambda *arguments, **options: ODD[odd]) if i == place else own for i, own in enumerate(exercise.references)]
+    def answer(*arguments, **options):
+        return ODD[odd]
+
+    references = EXERCISES[number].references
+    for place in range(len(references)):
+        functions = [answer if i == place else own for i, own in enumerate(references)]
         with pytest.raises(CheckFailed):
             check(number, *functions)
 
 
 def test_the_same_answer_gets_the_same_sentence(fresh, capsys):
-    function = next(parameter.values[1] for parameter in answers("wrong") if parameter.id == "3.3-cluster_split__random")
+    function = next(parameter.values[1] for parameter in answers("wrong") if parameter.id.endswith("split__random"))
     texts = []
     for _ in range(2):
         check("3.3", function)

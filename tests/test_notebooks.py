@@ -21,8 +21,6 @@ from plmcourse import checks
 pathlib.Path({path!r}).write_text(json.dumps(checks.scores()))
 """
 
-pytestmark = pytest.mark.xdist_group("notebooks")
-
 
 def exercises(notebook):
     """Numbers of the exercises that a notebook checks."""
@@ -52,30 +50,28 @@ def untouched(request, root, tmp_path_factory):
     return notebook, seconds, peak, read_scores(scores, notebook)
 
 
-def test_untouched_student_notebook_runs_to_its_end_and_scores_nothing(untouched):
-    notebook, _, _, scores = untouched
-    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source]
-    assert all(cell.execution_count for cell in code)
-    assert scores and not any(scores.values()), scores
+class TestUntouchedStudentNotebook:  # a class of its own, so that xdist's loadscope runs it beside nbval
+    def test_runs_to_its_end_and_scores_nothing(self, untouched):
+        notebook, _, _, scores = untouched
+        code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source]
+        assert all(cell.execution_count for cell in code)
+        assert scores and not any(scores.values()), scores
 
+    def test_says_what_is_not_implemented(self, untouched):
+        notebook, _, _, scores = untouched
+        printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+        for number in scores:
+            assert f"○ {number} " in printed, f"nothing says that {number} is not implemented yet"
 
-def test_untouched_student_notebook_says_what_is_not_implemented(untouched):
-    notebook, _, _, scores = untouched
-    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
-    for number in scores:
-        assert f"○ {number} " in printed, f"nothing says that {number} is not implemented yet"
+    def test_warns_of_nothing(self, untouched):
+        notebook = untouched[0]
+        stray = [line for cell in notebook.cells if cell.cell_type == "code" for line in stray_stderr(cell)]
+        assert not stray, stray
 
-
-def test_untouched_student_notebook_warns_of_nothing(untouched):
-    notebook = untouched[0]
-    stray = [line for cell in notebook.cells if cell.cell_type == "code" for line in stray_stderr(cell)]
-    assert not stray, stray
-
-
-def test_untouched_student_notebook_stays_within_its_memory(untouched):
-    _, seconds, peak, _ = untouched
-    print(f"{seconds:.0f} s, {peak / 2**20:.0f} MB")
-    assert peak < MEMORY
+    def test_stays_within_its_memory(self, untouched):
+        _, seconds, peak, _ = untouched
+        print(f"{seconds:.0f} s, {peak / 2**20:.0f} MB")
+        assert peak < MEMORY
 
 
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)

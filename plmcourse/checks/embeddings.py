@@ -1,5 +1,6 @@
 """Checks of notebook 3: embed, mean_pool, cluster_split, nearest_label."""
 import random
+import warnings
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from plmcourse import datasets, embeddings
 from plmcourse.checks.engine import Exercise, expect, expect_close, smallest
 from plmcourse.checks.tiny import course_plm, tiny_plm
-from plmcourse.sequences import RESIDUES, TOKENS
+from plmcourse.sequences import MASK, RESIDUES, TOKENS
 
 _SEQUENCES = st.lists(st.text(RESIDUES, min_size=1, max_size=6), min_size=1, max_size=4)
 
@@ -18,7 +19,7 @@ _SEQUENCES = st.lists(st.text(RESIDUES, min_size=1, max_size=6), min_size=1, max
 embed_exercise = Exercise("3.1", [embeddings.embed], hints=[
     "One forward pass gives you everything; the work is to cut the right rows out of it and to hand them back in the right order.",
     "Three places: the padding must be hidden from the model (attention_mask), row 0 of each protein is <cls>, and a protein of L residues "
-    "ends at row L. plm.forward passes the mask for you.",
+    "ends at row L. plm.forward passes the mask for you. An empty list has no tokens at all: answer it before you tokenize.",
     "states = plm.forward(tokens, output_hidden_states=True).hidden_states[layer]; then states[i, 1:1 + len(sequences[i])] for each i.",
 ])
 
@@ -28,18 +29,30 @@ def _reference_states(plm, sequence, layer=-1):
     return plm.forward(plm.tokenize([sequence]), output_hidden_states=True).hidden_states[layer][0].float()
 
 
+def _before_norm(plm, sequence):
+    caught = []
+    hook = plm.model.esm.encoder.emb_layer_norm_after.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
+    plm.forward(plm.tokenize([sequence]))
+    hook.remove()
+    return caught[0][0].float()
+
+
 @embed_exercise.step("a list of matrices", points=0)
 def embed_shape(embed):
     sequences = ["MKT", "ACDEFG"]
     result = embed(tiny_plm(), sequences)
     expect(isinstance(result, list), f"embed returned a {type(result).__name__}; asked for is a list with one matrix per sequence.")
     expect(len(result) == 2, f"embed returned {len(result)} matrices for 2 sequences.")
+    rows = [tuple(getattr(matrix, "shape", ()))[:1] for matrix in result]
+    expect(rows != [(6,), (3,)], "The first matrix belongs to the second sequence; asked for is the order of the sequences.", sequences)
     for sequence, matrix in zip(sequences, result):
         shape = tuple(getattr(matrix, "shape", ()))
         expect(shape != (len(sequence) + 2, 16), f"The matrix of '{sequence}' has {len(sequence) + 2} rows, the protein has {len(sequence)} "
                "residues: <cls> and <eos> are still in it.", f"'{sequence}'   →  <cls> {' '.join(sequence)} <eos>")
-        expect(shape[:1] != (8,), f"The matrix of '{sequence}' has 8 rows, the protein has {len(sequence)} residues: it still holds the padding "
-               "of its batch.", "'MKT' beside 'ACDEFG'")
+        expect(len(sequence) == 6 or shape[:1] not in ((8,), (6,)), f"The matrix of 'MKT' has {shape[0]} rows, the protein has 3 residues: it "
+               "still holds the padding of its batch.", "'MKT' beside 'ACDEFG'   →  <cls> M K T <eos> <pad> <pad> <pad>")
+        expect(shape[:1] != (len(sequence) + 1,), f"The matrix of '{sequence}' has one row too many: <cls> or <eos> is still in it.",
+               f"'{sequence}'   →  <cls> {' '.join(sequence)} <eos>")
         expect(len(shape) == 2, f"The matrix of '{sequence}' has shape {shape}; asked for is [residues, dim].")
         expect(shape[1] == 16, f"The vectors of '{sequence}' have {shape[1]} numbers; this model's hidden states have 16"
                + (" (33 is the number of logits)." if shape[1] == 33 else "."))
@@ -51,19 +64,22 @@ def embed_rows(embed):
     plm, sequence = tiny_plm(), "MKTAY"
     states = _reference_states(plm, sequence)
     result = embed(plm, [sequence])[0]
-    expect(not result.requires_grad, "The vectors still carry the graph of the forward pass, which keeps it in memory: run the model under torch.no_grad().")
+    expect(not getattr(result, "requires_grad", False), "The vectors still carry the graph of the forward pass, which keeps it in memory: run the model under torch.no_grad().")
     expect_close(result, states[1:-1], {
         "Row 0 of your matrix is <cls>: the first residue comes one token later.": states[:-2],
         "Row 0 of your matrix is the second residue: you cut one row too many at the front.": states[2:],
         "These are the input embeddings (hidden state 0); layer -1 is the last hidden state, after the final LayerNorm.":
             _reference_states(plm, sequence, 0)[1:-1],
         "This is the hidden state before the last; layer -1 is the last one.": _reference_states(plm, sequence, -2)[1:-1],
+        "This is what the last block puts out; the last hidden state comes after the final LayerNorm.": _before_norm(plm, sequence)[1:-1],
     }, "The numbers are not the model's last hidden states at the residues.", f"'{sequence}'")
 
 
 @embed_exercise.step("padded batch")
 def embed_batch(embed):
     plm = tiny_plm()
+    lengths = [len(getattr(matrix, "shape", ())) and len(matrix) for matrix in embed(plm, ["MK", "MK", "M"])]
+    expect(lengths == [2, 2, 1], "Repeated sequences must appear as often as they were given.", "['MK', 'MK', 'M']")
 
     def differs(sequences):
         alone = [embed(plm, [sequence])[0] for sequence in sequences]
@@ -82,9 +98,15 @@ def embed_batch(embed):
 @embed_exercise.step("layers")
 def embed_layers(embed):
     plm, sequence = tiny_plm(), "MKTAY"
-    for layer in (0, 1, 2, 3, -1, -2):
+    norm = plm.model.esm.encoder.emb_layer_norm_after
+    for layer in (1, 2, 0, 3, -1, -2):
         expect_close(embed(plm, [sequence], layer=layer)[0], _reference_states(plm, sequence, layer)[1:-1], {
-            f"layer={layer} gives the last hidden state: the argument is not used.": _reference_states(plm, sequence)[1:-1],
+            "layer=0 gives the last hidden state; 0 is the embedding before the first block. Beware of `layer or -1`: 0 counts as False."
+            if layer == 0 else f"layer={layer} gives the last hidden state: the argument is not used.": _reference_states(plm, sequence)[1:-1],
+            f"layer={layer} gives hidden state {layer - 1}: hidden state {layer} is the output of block {layer}.":
+                _reference_states(plm, sequence, max(layer - 1, -4))[1:-1],
+            f"layer={layer} goes through the final LayerNorm; only the last hidden state does.":
+                norm(_reference_states(plm, sequence, layer))[1:-1],
             f"layer={layer} gives hidden state {layer + 1}: hidden state 0 is the embedding before the first block.":
                 _reference_states(plm, sequence, min(layer + 1, 3))[1:-1],
         }, f"layer={layer} does not give hidden state {layer} (0 is the embedding, k the output of block k).", f"'{sequence}', layer={layer}")
@@ -94,8 +116,12 @@ def embed_layers(embed):
 def embed_odd(embed):
     plm = tiny_plm()
     expect(embed(plm, []) == [], "An empty list of sequences should give an empty list.", "embed(plm, [])")
-    lengths = [len(matrix) for matrix in embed(plm, ["MK", "MK", "M"])]
-    expect(lengths == [2, 2, 1], "Repeated sequences must appear as often as they were given.", "['MK', 'MK', 'M']")
+    rows = len(embed(plm, ["M" * 600])[0])
+    expect(rows == 600, f"A protein of 600 residues gets {rows} rows: nothing may be cut off.")
+    with warnings.catch_warnings(record=True):  # the note on lower case is expected here and not the reader's business
+        lower = embed(plm, ["mkt"])[0]
+    expect_close(lower, _reference_states(plm, "MKT")[1:-1], {}, "Lower-case letters should be read as upper case (plm.tokenize does that).",
+                 "'mkt'")
     result = embed(course_plm(), ["MKTAYIAKQR", "GG"])
     expect(tuple(result[0].shape) == (10, 320) and tuple(result[1].shape) == (2, 320), "On the course's own model the shapes should be (10, 320) and (2, 320).")
     expect_close(result[1], _reference_states(course_plm(), "GG")[1:-1], {}, "On the course's own model the vectors differ from its hidden states.", "'GG'")
@@ -128,10 +154,24 @@ def _expect_mean(mean_pool, hidden, tokens):
     real = ((tokens >= 4) & (tokens <= 28)).unsqueeze(-1)
     not_pad, h, n = (tokens != _PAD).unsqueeze(-1), hidden.float(), real.sum(1)
     length = n[0].item()
+    place = torch.arange(tokens.shape[1])[None, :, None]
+
+    def mean(counted):
+        return (h * counted).sum(1) / counted.sum(1)
+
     expect_close(mean_pool(hidden, tokens), (h * real).sum(1) / n, {
         f"Your average counts <cls> and <eos>: it divides by {length + 2} tokens, the first protein has {length} residues.":
             (h * not_pad).sum(1) / not_pad.sum(1),
-        f"Your average counts padding: it divides by {tokens.shape[1]} tokens, the first protein has {length} residues.": h.mean(1),
+        f"Your average counts padding, and <cls> and <eos> too: it divides by {tokens.shape[1]} tokens, the first protein has {length} "
+        "residues.": h.mean(1),
+        "Your average counts padding.": mean(real | ~not_pad),
+        "You cut off the first and the last column: in a batch, <eos> and padding of the shorter proteins stay in.": h[:, 1:-1].mean(1),
+        "You use the first protein's residues for all proteins: each has a mask of its own.": h[:, real[0, :, 0]].mean(1),
+        "Your sum is over residues only, but you divide by the residues of the whole batch.": (h * real).sum(1) / n.sum(),
+        "Your sum is over residues only, but you divide by the residues of the longest protein.": (h * real).sum(1) / (tokens.shape[1] - 2),
+        "Your sum is over residues only, but you divide by the mean length.": (h * real).sum(1) / n.float().mean(),
+        "Your average begins at <cls> and lacks the last residue: it is one token off.": mean(place < n[:, None]),
+        "Your average lacks the last residue.": mean((place > 0) & (place < n[:, None])),
         "Your sum is over residues only, but you divide by all columns of the batch, padding included.": (h * real).mean(1),
         "Your sum is over residues only, but you divide by the number of tokens with <cls> and <eos>.": (h * real).sum(1) / not_pad.sum(1),
         "Your average counts <cls>.": (h * (real | (tokens == _CLS).unsqueeze(-1))).sum(1) / (n + 1),
@@ -152,22 +192,35 @@ def pool_shape(mean_pool):
 
 @pool_exercise.step("one protein")
 def pool_one(mean_pool):
-    for length in (2, 5):
+    for length in (3, 5):
         _expect_mean(mean_pool, *_pool_input([length]))
+    _expect_counted(mean_pool, range(4, 24))
+
+
+def _expect_counted(mean_pool, residues):
+    """Each of these ids must count as a residue."""
+    hidden = _pool_input([2])[0]
+    for residue in residues:
+        other = 5 if residue == 4 else 4
+        for tokens, alone in (([_CLS, residue, other, _EOS], 2), ([_CLS, other, residue, _EOS], 1)):
+            expect_close(mean_pool(hidden, torch.tensor([tokens])), hidden[:, 1:3].mean(1), {
+                f"Your average leaves out {TOKENS[residue]} (id {residue}): residues are the ids 4 to 28.": hidden[:, alone]},
+                "The result is not the mean over the residues.", _strip(torch.tensor([tokens])))
 
 
 @pool_exercise.step("padded batch")
 def pool_batch(mean_pool):
-    for lengths in ([2, 3], [1, 4, 2], [7, 1, 30]):
+    for lengths in ([3, 5], [5, 3], [1, 4, 2], [7, 1, 30]):
         _expect_mean(mean_pool, *_pool_input(lengths))
 
 
 @pool_exercise.step("special tokens")
 def pool_special(mean_pool):
-    for residue in (24, 26, 28):  # X, U and O are residues too
-        hidden, tokens = _pool_input([3, 2])
-        tokens[0, 2] = residue
-        _expect_mean(mean_pool, hidden, tokens)
+    _expect_counted(mean_pool, range(24, 29))  # X, B, U, Z and O are residues too
+    hidden, tokens = _pool_input([2])
+    tokens[0, 2] = MASK
+    expect_close(mean_pool(hidden, tokens), hidden[:, 1], {}, "Your average counts <mask> (id 32): residues are the ids 4 to 28.",
+                 _strip(tokens))
     hidden, tokens = _pool_input([400], dim=2)
     _expect_mean_in_half(mean_pool, hidden * 100 + 300, tokens)
 
@@ -192,7 +245,7 @@ split_exercise = Exercise("3.3", [datasets.cluster_split], hints=[
 def _clusters():
     """60 clusters of 1 to 8 proteins, shuffled."""
     generator = np.random.default_rng(1)
-    return generator.permutation(np.repeat(np.arange(100, 160), generator.integers(1, 9, 60)))
+    return generator.permutation(np.repeat(np.arange(1000, 1060), generator.integers(1, 9, 60)))
 
 
 def _indices(part):
@@ -202,24 +255,29 @@ def _indices(part):
 @split_exercise.step("two index arrays", points=0)
 def split_shape(cluster_split):
     result = cluster_split(_clusters())
-    expect(isinstance(result, tuple) and len(result) == 2, "cluster_split should return two arrays: (train, test).")
+    expect(isinstance(result, (tuple, list)) and len(result) == 2, "cluster_split should return two arrays: (train, test).")
     for name, part in zip(("train", "test"), result):
         values = np.asarray(part)
         expect(values.ndim == 1 and values.dtype.kind in "iu", f"{name} should be an array of indices (whole numbers); it is {values.dtype} with "
                f"{values.ndim} axes.")
+        outside = values[(values < 0) | (values >= len(_clusters()))]
+        expect(not len(outside), f"{name} holds {outside[:1]}, but there are only {len(_clusters())} proteins: asked for are indices of proteins, "
+               "not names of clusters.")
 
 
 @split_exercise.step("no cluster on both sides")
 def split_disjoint(cluster_split):
+    splits = {}
+
     def differs(clusters):
-        train, test = cluster_split(clusters, 0.3)
-        together = sorted(_indices(train) + _indices(test))
+        train, test = splits[tuple(clusters)] = [_indices(part) for part in cluster_split(clusters, 0.3)]
+        together = sorted(train + test)
         return together != list(range(len(clusters))) or {clusters[i] for i in train} & {clusters[i] for i in test}
 
     names = st.lists(st.sampled_from("abcdefgh"), min_size=4, max_size=24).filter(lambda found: len(set(found)) > 3)
     found = smallest(names, differs)
     if found is not None:
-        train, test = map(_indices, cluster_split(found, 0.3))
+        train, test = splits[tuple(found)]
         missing = set(range(len(found))) - set(train) - set(test)
         case = f"clusters {found} → train {train}, test {test}"
         expect(not missing, f"Proteins {sorted(missing)} are in neither set.", case)
@@ -240,9 +298,13 @@ def split_fraction(cluster_split):
         expect(abs(share - fraction) < 0.05, f"The test set holds {share:.0%} of the proteins; {fraction:.0%} was asked for.")
     skewed = np.repeat(np.arange(41), [40] + [1] * 40)  # one large family among singletons
     for seed in range(6):
-        share = len(cluster_split(skewed, 0.25, seed)[1]) / len(skewed)
-        expect(abs(share - 0.25) < 0.06, f"With one cluster of 40 proteins and 40 of one, the test set holds {share:.0%} of the proteins for "
-               "test_fraction=0.25. The fraction counts proteins, not clusters.", f"seed {seed}")
+        test = _indices(cluster_split(skewed, 0.25, seed)[1])
+        share, drawn = len(test) / len(skewed), len({skewed[i] for i in test})
+        why = "The fraction counts proteins, not clusters." if drawn in (10, 11) else \
+            "A cluster that does not fit any more goes into the training set." if share > 0.25 else \
+            "When one cluster does not fit, smaller ones still may: go on."
+        expect(abs(share - 0.25) < 0.06, f"With one cluster of 40 proteins and 40 clusters of one, the test set holds {share:.0%} of the proteins for "
+               f"test_fraction=0.25. {why}", f"seed {seed}")
 
 
 @split_exercise.step("seed")
@@ -253,7 +315,8 @@ def split_seed(cluster_split):
     untouched = (np.array_equal(state[0], np.random.get_state()[1]) and state[1] == random.getstate() and torch.equal(state[2], torch.get_rng_state()))
     expect(splits[0] == splits[1], "Two calls with the same seed give two splits: all randomness must come from the seed.")
     expect(len(set(splits)) > 1, "Seeds 0, 1 and 2 give the same split: the seed is not used.")
-    expect(untouched, "The global random state has changed: use a generator of your own, np.random.default_rng(seed), not np.random.seed.")
+    expect(untouched, "The global random state has changed: use a generator of your own, np.random.default_rng(seed), not np.random.seed, "
+           "random.seed or torch.manual_seed.")
 
 
 # ----------------------------------------------------------------------------------------------------- 3.4 nearest_label
@@ -267,28 +330,56 @@ label_exercise = Exercise("3.4", [embeddings.nearest_label], hints=[
 
 @label_exercise.step("a list of labels", points=0)
 def label_shape(nearest_label):
-    query, database, labels = torch.eye(3)[:2], torch.eye(3), ["a", "b", "c"]
+    query, database, labels = torch.eye(4)[[0, 1, 3]], torch.eye(4), ["b", "a", "a", "c"]
+    case = f"query = rows 0, 1 and 3 of the database, labels {labels}"
     result = nearest_label(query, database, labels)
     expect(isinstance(result, list), f"nearest_label returned a {type(result).__name__}; asked for is a list of labels.")
-    expect(len(result) == 2, f"2 queries should get 2 labels, not {len(result)}.")
-    expect(all(not isinstance(label, (int, torch.Tensor)) for label in result), f"The result holds positions such as {result[0]!r}; asked for is the label at that "
-           "position.", "labels ['a', 'b', 'c']")
+    expect(len(result) == 3, f"3 queries should get 3 labels, not {len(result)}.", case)
+    for label in result:
+        expect(isinstance(label, str) and label in labels, f"The result holds {label!r}, which is none of the labels; asked for is the label "
+               "at the position of the highest cosine.", case)
+
+
+# One entry for each way to go wrong, in alphabetical order, so that sorting the labels is found out later and by name.
+_QUERY = torch.tensor([[2.0, 1.0, 0.0]])
+_ENTRIES = {
+    "best angle": [1.0, 0.4, 0.1],
+    "closest point": [1.8, 1.2, 0.6],
+    "longest": [9.0, 9.0, 5.0],
+    "opposite": [-2.0, -1.0, 0.0],
+    "same profile": [5.0, 4.0, 3.0],
+    "second": [3.2, 2.3, 0.3],
+    "shortest": [0.1, 0.0, 0.0],
+}
 
 
 @label_exercise.step("cosine")
 def label_cosine(nearest_label):
-    query = torch.tensor([[1.0, 0.0]])
-    database, labels = torch.tensor([[0.2, 0.0], [1.0, 0.5], [5.0, 5.0], [-1.0, 0.0]]), ["same direction", "closest point", "longest", "opposite"]
-    answer = nearest_label(query, database, labels)[0]
-    case = f"query [1, 0], database {database.tolist()}"
-    expect(answer != "longest", "Your answer is the longest vector: a dot product is not a cosine until both vectors have length 1.", case)
-    expect(answer != "closest point", "Your answer is nearest in Euclidean distance; asked for is the smallest angle.", case)
-    expect(answer != "opposite", "Your answer is the least similar entry: take the largest cosine.", case)
-    expect(answer == "same direction", f"Your answer is {answer!r}.", case)
+    labels = list(_ENTRIES)
+    answer = nearest_label(_QUERY, torch.tensor(list(_ENTRIES.values())), labels)[0]
+    sentences = {
+        "longest": "Your answer is the longest vector: before the dot product, scale each row of both matrices to length 1 (dim=-1).",
+        "second": "Your answer is the second best: the query itself is not in the database, leave nothing out.",
+        "closest point": "Your answer is nearest in Euclidean distance; asked for is the smallest angle.",
+        "shortest": "Your answer is a very short vector: divide the dot product by the lengths, not by their squares.",
+        "opposite": "Your answer points the opposite way, its cosine is -1: take the largest cosine, and no absolute value.",
+        "same profile": "Your answer has the highest correlation; a cosine does not subtract the mean.",
+    }
+    expect(answer == labels[0], sentences.get(answer, f"Your answer is {answer!r}."), f"query {_QUERY.tolist()[0]}, database {_ENTRIES}")
+    same = nearest_label(_QUERY, torch.cat([-_QUERY, _QUERY, _QUERY + 1]), ["another", "itself", "other"])[0]
+    expect(same == "itself", "An entry that equals the query is its nearest: nothing is left out here.")
+    voted = nearest_label(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.1], [0.8, 0.6], [0.8, -0.6]]), ["one", "two", "two"])[0]
+    expect(voted == "one", "The label of the nearest entry is asked for: no vote among several, no mean of each label's entries.",
+           "query [1, 0], database [[1, 0.1], [0.8, 0.6], [0.8, -0.6]], labels ['one', 'two', 'two']")
 
 
 @label_exercise.step("many queries")
 def label_many(nearest_label):
+    labels = ["b", "a", "a", "c"]
+    found = nearest_label(torch.eye(4)[[0, 1, 3]], torch.eye(4), labels)
+    expect(len(set(found)) > 1, "All queries get the same label: look for the largest similarity in each row (dim=1).")
+    expect(found == ["b", "a", "c"], "The labels do not belong to their entries: index "
+           "`labels` itself, neither sorted nor without its repeats.", f"query = rows 0, 1 and 3 of the database, labels {labels}")
     generator = torch.Generator().manual_seed(0)
     for n, q in ((2, 3), (5, 1), (40, 25)):
         database = torch.randn(n, 6, generator=generator) * torch.rand(n, 1, generator=generator).exp() ** 3 + 1
@@ -299,4 +390,6 @@ def label_many(nearest_label):
         wrong = [i for i in range(q) if answer[i] != labels[best[i]]]
         expect(not wrong, f"{len(wrong)} of {q} queries get another label than the one with the highest cosine. Are rows scaled along the last axis?",
                f"{q} queries, {n} entries: query {wrong[0] if wrong else ''}")
+    numbers = nearest_label(torch.eye(2), torch.eye(2), [7, 3])
+    expect(numbers == [7, 3], f"Labels come back as they are: [7, 3], not {numbers}.", "labels [7, 3]")
     expect(nearest_label(torch.ones(1, 2), torch.ones(3, 2), ["x", "x", "y"]) == ["x"], "When several entries are equally similar, take the first.")

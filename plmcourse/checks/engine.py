@@ -7,6 +7,8 @@ import copy
 import functools
 import os
 import random
+import reprlib
+import tempfile
 import traceback
 from dataclasses import dataclass, field
 
@@ -14,6 +16,10 @@ import hypothesis
 import numpy as np
 import torch
 from hypothesis import HealthCheck, settings
+
+# hypothesis keeps notes on disk: not in the folder in which a student works
+_notes = tempfile.TemporaryDirectory(prefix="plmcourse-")
+hypothesis.configuration.set_hypothesis_home_dir(_notes.name)
 
 EXERCISES = {}  # number -> Exercise, filled by the modules of this package
 _earned = {}  # number -> points of the latest check
@@ -69,11 +75,12 @@ def expect(condition, sentence, case=None):
 def expect_close(result, expected, mistakes, otherwise, case=None, tolerance=1e-4):
     """Compare a result with the expected one; a result that equals a known mistake gets the mistake's own sentence.
 
-    ``mistakes`` is a dict from sentence to the value that this mistake gives.
+    ``mistakes`` is a dict from sentence to the value that this mistake gives, or a function that returns one: then the mistakes are only
+    worked out when something is wrong.
     """
     if _close(result, expected, tolerance):
         return
-    for sentence, value in mistakes.items():
+    for sentence, value in (mistakes() if callable(mistakes) else mistakes).items():
         if _close(result, value, tolerance):
             raise Wrong(sentence, case)
     raise Wrong(otherwise, case)
@@ -94,6 +101,7 @@ def expect_value_error(function, *arguments, sentence, **options):
         raise
     except Exception as error:
         raise Wrong(f"{sentence} It raised {type(error).__name__} where a ValueError is asked for.") from error
+    expect(not isinstance(result, Exception), f"{sentence} The error was returned; write 'raise' instead of 'return'.")
     raise Wrong(f"{sentence} It returned {result!r} where a ValueError is asked for.")
 
 
@@ -107,10 +115,14 @@ def smallest(strategy, differs):
         return hypothesis.find(strategy, differs, settings=quiet, random=random.Random(0))
     except hypothesis.errors.NoSuchExample:
         return None
+    except hypothesis.errors.Flaky as flaky:
+        raise Wrong("Two calls with the same input give two answers.") from flaky
 
 
 def observed(function):
     """Wrap a student's function: its errors become sentences, and changing an argument in place is noticed."""
+    name = getattr(function, "__name__", "the function")
+
     @functools.wraps(function)
     def call(*arguments, **options):
         before = [copy.deepcopy(a) if isinstance(a, (torch.Tensor, np.ndarray, list)) else a for a in arguments]
@@ -119,14 +131,33 @@ def observed(function):
         except NotImplementedError:
             raise
         except Exception as error:
-            raise Wrong(f"{function.__name__} stopped with {type(error).__name__}: {error}{_line(function, error)}") from error
+            raise Wrong(f"{name} stopped with {type(error).__name__}: {error}{_line(function, error)}",
+                        _call(name, arguments, options)) from error
+        for model in [a.model for a in arguments if hasattr(a, "tokenize")]:
+            left_in_training = model.training
+            model.eval()  # the next check must not suffer
+            expect(not left_in_training, f"{name} leaves the model in training mode: call .eval() again, or leave the mode alone.")
+        expect(result is not None, f"{name} returns None: is the line with 'return' missing?", _call(name, arguments, options))
         for position, (old, new) in enumerate(zip(before, arguments), start=1):
             same = torch.equal(old, new) if isinstance(old, torch.Tensor) else np.array_equal(old, new) \
                 if isinstance(old, (np.ndarray, list)) else True
-            expect(same, f"{function.__name__} changes its input: argument {position} is not the same after the call. Work on a copy (.clone()).")
+            expect(same, f"{name} changes its input: argument {position} is not the same after the call. Work on a copy, "
+                   f"{'.clone()' if isinstance(old, torch.Tensor) else '.copy()'}.")
         return result
     call.student = function
     return call
+
+
+def _call(name, arguments, options):
+    """A call as a student would write it, long arguments shortened."""
+    def short(value):
+        if hasattr(value, "tokenize"):
+            return "plm"
+        if hasattr(value, "shape"):
+            return f"{type(value).__name__} of shape {list(value.shape)}"
+        return reprlib.repr(value)
+
+    return f"{name}({', '.join([*map(short, arguments), *(f'{key}={short(value)}' for key, value in options.items())])})"
 
 
 def _line(function, error):
@@ -166,6 +197,9 @@ def check(number, *functions):
     exercise = find(number)
     if len(functions) != len(exercise.references):
         raise TypeError(f"exercise {number} checks {' and '.join(exercise.names)}: pass {'both' if len(exercise.names) == 2 else 'it'}")
+    for function in functions:
+        if not callable(function):
+            raise TypeError(f"exercise {number} checks a function, not a {type(function).__name__}: write its name without brackets")
     outcome, wrong = _run(exercise, functions)
     _earned[number] = sum(points for _, points, passed in outcome if passed)
     text = _report(exercise, outcome, wrong)
@@ -186,6 +220,11 @@ def _run(exercise, functions):
                 test(*students)
             except (Wrong, NotImplementedError) as wrong:
                 stopped = wrong
+                outcome.append((title, points, False))
+            except Exception as error:  # a value of another kind than asked for can break a step in many ways
+                stopped = Wrong(f"What {' and '.join(exercise.names)} returned cannot be used ({type(error).__name__}: {error}): is it of "
+                                "the kind that is asked for?")
+                stopped.__cause__ = error
                 outcome.append((title, points, False))
             else:
                 outcome.append((title, points, True))
@@ -213,7 +252,8 @@ def hint(number):
     """Print the next hint of an exercise: first the idea, then the place to look, then almost the line."""
     exercise = find(number)
     _opened[number] = min(_opened.get(number, 0) + 1, len(exercise.hints))
-    print(f"Hint {_opened[number]} of {len(exercise.hints)} for {number}: {exercise.hints[_opened[number] - 1]}")
+    last = " (That was the last one.)" if _opened[number] == len(exercise.hints) else ""
+    print(f"Hint {_opened[number]} of {len(exercise.hints)} for {number}: {exercise.hints[_opened[number] - 1]}{last}")
 
 
 def points(number):

@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from scipy.stats import kendalltau, spearmanr
 
 from plmcourse import metrics, scoring, sequences
 from plmcourse.checks.engine import Exercise, expect, expect_close, expect_value_error, smallest
@@ -13,11 +14,18 @@ from plmcourse.sequences import MASK, RESIDUES
 _SEQUENCE = "MKTAYIAKQR"
 
 
-def _log_probs(plm, sequence, masked):
-    """Log-probabilities [L + 2, 33] after masking these tokens, computed step by step and independently of the package's batching."""
+_LONG = (_SEQUENCE + "WGDNLVHPSFEC") * 3 + "KKAA"  # 70 residues: more than one batch for those who work in batches
+
+
+def _logits(plm, sequence, masked):
+    """Logits [L + 2, 33] after masking these tokens, computed step by step and independently of the package's batching."""
     tokens = plm.tokenize([sequence])
     tokens[0, list(masked)] = MASK
-    return plm.forward(tokens).logits[0].float().log_softmax(-1)
+    return plm.forward(tokens).logits[0].float()
+
+
+def _log_probs(plm, sequence, masked):
+    return _logits(plm, sequence, masked).log_softmax(-1)
 
 
 def _wild(sequence):
@@ -28,6 +36,8 @@ def _wild(sequence):
 
 mutation_exercise = Exercise("4.1", [sequences.parse_mutation, scoring.mutation_score], hints=[
     "Two numberings meet here: the literature counts from `first`, the sequence from 0, and the tokens have <cls> in front.",
+    "Parsing: take the first letter, the last letter and what lies between, and test each of the three. (With regular expressions: re.fullmatch "
+    "sees the whole text, re.match only its beginning.)",
     "index = position - first; its token is index + 1. Check the range before you index: Python takes -1 for the last residue without complaint.",
     "tokens[0, index + 1] = 32; log_probs = plm.forward(tokens).logits[0, index + 1].log_softmax(-1); then mutant minus wild type.",
 ])
@@ -36,8 +46,10 @@ mutation_exercise = Exercise("4.1", [sequences.parse_mutation, scoring.mutation_
 @mutation_exercise.step("parsing")
 def parse(parse_mutation, mutation_score):
     result = parse_mutation("M69L")
-    expect(tuple(result) == ("M", 69, "L"), f"parse_mutation('M69L') gives {result!r}; asked for is ('M', 69, 'L'), the position as a number"
-           + (", without a shift: it stays in the literature's numbering." if tuple(result)[1:2] in ((68,), (70,)) else "."))
+    expect(isinstance(result, (tuple, list)) and len(result) == 3, f"parse_mutation('M69L') gives {result!r}; asked for is ('M', 69, 'L').")
+    expect(tuple(result) == ("M", 69, "L"), f"parse_mutation('M69L') gives {result!r}; asked for is ('M', 69, 'L')"
+           + (", without a shift: it stays in the literature's numbering." if result[1] in (68, 70) else
+              ", the position as a number: int(...)." if isinstance(result[1], str) else ", wild type first and mutant last."))
     expect(tuple(parse_mutation("A1C")) == ("A", 1, "C") and tuple(parse_mutation("W1021Y")) == ("W", 1021, "Y"),
            "Positions have one digit or more.", "A1C, W1021Y")
 
@@ -47,12 +59,24 @@ def parse_bad(parse_mutation, mutation_score):
     for text, why in (("M69", "has no mutant"), ("69L", "has no wild type"), ("", "is empty"), ("ML", "has no position"), ("J69L", "begins with J, which is no "
                       "standard amino acid"), ("M69B", "ends with B, which is no standard amino acid"), ("M69*", "is a stop, not a substitution"), ("m69l", "is written in "
                       "lower case"), ("M0L", "has position 0"), ("M069L", "has a leading zero"), ("M-3L", "has a negative position"), ("M6.9L", "has a position that is no whole "
-                      "number"), ("M69L ", "has a blank at the end"), ("M69LL", "has a letter too many"), ("M69L:A70C", "is two mutations")):
+                      "number"), ("M69LL", "has a letter too many"), ("M69L:A70C", "is two mutations"), ("M69L ", "has a blank at the end"),
+                      ("M69L\n", "ends with a line break, which $ in a pattern lets pass and re.fullmatch does not"),
+                      ("M+3L", "has a sign, which int() takes"), ("M1_0L", "has an underscore, which int() takes")):
         expect_value_error(parse_mutation, text, sentence=f"{text!r} {why}.")
 
 
 def _expect_score(mutation_score, plm, sequence, mutation, first):
     index, mutant = sequences.locate(sequence, mutation, first)
+    at = _log_probs(plm, sequence, [index + 1])[index + 1]
+    expected = at[4 + RESIDUES.index(mutant)] - at[4 + RESIDUES.index(sequence[index])]
+    result = mutation_score(plm, sequence, mutation, first=first)
+    expect(isinstance(result, float), f"The score is a {type(result).__name__}; asked for is a Python float (.item()).")
+    expect_close(result, expected, lambda: _score_slips(plm, sequence, index, mutant),
+                 "The score is not log p(mutant) - log p(wild type) at the masked position.", f"'{sequence}', {mutation}, first={first}")
+
+
+def _score_slips(plm, sequence, index, mutant):
+    """What mistakes give, from sentence to value."""
     wild, new = 4 + RESIDUES.index(sequence[index]), 4 + RESIDUES.index(mutant)
 
     def odds(place, masked):
@@ -60,24 +84,36 @@ def _expect_score(mutation_score, plm, sequence, mutation, first):
         return found[new] - found[wild]
 
     at = _log_probs(plm, sequence, [index + 1])[index + 1]
-    logits = {"The sign is turned: a mutant less likely than the wild type should score below zero.": -odds(index + 1, [index + 1]),
-              "The residue stays visible in your input: mask it before you run the model.": odds(index + 1, []),
-              "You mask and read the token before the residue: <cls> comes first, residue i is token i + 1.": odds(index, [index]),
-              "You mask the right token, but read the one before it: <cls> comes first.": odds(index, [index + 1]),
-              "You mask the token before, and read the right one: <cls> comes first.": odds(index + 1, [index]),
-              "This is log p(mutant) alone; subtract log p(wild type).": at[new],
-              "This is a difference of probabilities; asked for is the difference of their logarithms.": at[new].exp() - at[wild].exp(),
-              "This is the ratio of the probabilities; asked for is its logarithm.": (at[new] - at[wild]).exp(),
-              "This logarithm has base 2 or 10; asked for is the natural one.": (at[new] - at[wild]) / np.log(2)}
-    result = mutation_score(plm, sequence, mutation, first=first)
-    expect(isinstance(result, float), f"The score is a {type(result).__name__}; asked for is a Python float (.item()).")
-    expect_close(result, odds(index + 1, [index + 1]), logits, "The score is not log p(mutant) - log p(wild type) at the masked position.",
-                 f"'{sequence}', {mutation}, first={first}")
+    slips = {
+        "The sign is turned: a mutant less likely than the wild type should score below zero.": -odds(index + 1, [index + 1]),
+        "The residue stays visible in your input: mask it before you run the model.": odds(index + 1, []),
+        "You mask and read the token before the residue: <cls> comes first, residue i is token i + 1.": odds(index, [index]),
+        "You mask the right token, but read the one before it: <cls> comes first.": odds(index, [index + 1]),
+        "You mask the token before, and read the right one: <cls> comes first.": odds(index + 1, [index]),
+        "This is log p(mutant) alone; subtract log p(wild type).": at[new],
+        "This is a difference of probabilities; asked for is the difference of their logarithms.": at[new].exp() - at[wild].exp(),
+        "This is the ratio of the probabilities; asked for is its logarithm.": (at[new] - at[wild]).exp(),
+        "This logarithm has base 2; asked for is the natural one.": (at[new] - at[wild]) / np.log(2),
+        "This logarithm has base 10; asked for is the natural one.": (at[new] - at[wild]) / np.log(10),
+        "This is log p(mutant) divided by log p(wild type); asked for is the difference.": at[new] / at[wild],
+        "The ids of the residues begin at 4: L is 4, A is 5.": at[new - 4] - at[wild - 4],
+        "The ids are not in alphabetical order: their order is LAGVSERTIDPKQNFYMHWC.":
+            at[4 + sorted(RESIDUES).index(mutant)] - at[4 + sorted(RESIDUES).index(sequence[index])],
+    }
+    copies = [i + 1 for i, letter in enumerate(sequence) if letter == sequence[index]]
+    columns = _logits(plm, sequence, [index + 1]).log_softmax(0)[index + 1]
+    put_in = _log_probs(plm, sequence[:index] + mutant + sequence[index + 1:], [])[index + 1]
+    return slips | {
+        f"You mask every {sequence[index]} of the sequence; only the one at the position is asked for.": odds(index + 1, copies),
+        f"You mask and read the first {sequence[index]} of the sequence, not the one at the position.": odds(copies[0], copies[:1]),
+        "Your softmax runs over the positions; it belongs over the tokens, the last axis.": columns[new] - columns[wild],
+        "You write the mutant into the sequence; asked for is <mask> at its place.": put_in[new] - put_in[wild],
+    }
 
 
 @mutation_exercise.step("score")
 def score(parse_mutation, mutation_score):
-    for mutation in ("K2A", "Q9W", "M1L", "R10G"):
+    for mutation in ("K2A", "Q9W", "M1L", "R10G", "K8A", "A7G"):
         _expect_score(mutation_score, tiny_plm(), _SEQUENCE, mutation, 1)
     _expect_score(mutation_score, course_plm(), _SEQUENCE, "A4G", 1)
 
@@ -114,12 +150,18 @@ def _row(plm, sequence, i, masked, place):
     return found[4:24] - found[_wild(sequence)[i]]
 
 
-def _expect_marginals(masked_marginals, plm, sequence):
-    wild, places = _wild(sequence), range(len(sequence))
+def _expect_marginals(masked_marginals, plm, sequence, otherwise="The table is not log p(a) - log p(wild type) at each masked position."):
     expected = _marginals(plm, sequence)
+    expect_close(masked_marginals(plm, sequence), expected, lambda: _marginal_slips(plm, sequence, expected), otherwise, f"'{sequence}'")
+
+
+def _marginal_slips(plm, sequence, expected):
+    """What mistakes give, from sentence to table."""
+    wild, places = _wild(sequence), range(len(sequence))
     log_probs = torch.stack([_log_probs(plm, sequence, [i + 1])[i + 1] for i in places])
     alphabetical = [RESIDUES.index(letter) for letter in sorted(RESIDUES)]
-    expect_close(masked_marginals(plm, sequence), expected, {
+    columns = torch.stack([_logits(plm, sequence, [i + 1]).log_softmax(0)[i + 1] for i in places])
+    return {
         "These are log-probabilities; subtract the wild type's in each row.": log_probs[:, 4:24],
         "The sign is turned: log p(mutant) - log p(wild type).": -expected,
         "Nothing is masked in your input: these are wild-type marginals.": torch.stack([_row(plm, sequence, i, [], i + 1) for i in places]),
@@ -130,7 +172,15 @@ def _expect_marginals(masked_marginals, plm, sequence):
         "You mask the right token but read the one before.": torch.stack([_row(plm, sequence, i, [i + 1], i) for i in places]),
         "The columns are in alphabetical order; asked for is the order of the ids, LAGVSERTIDPKQNFYMHWC.": expected[:, alphabetical],
         "These are probabilities, not their logarithms.": log_probs[:, 4:24].exp() - log_probs.exp().gather(1, wild[:, None]),
-    }, "The table is not log p(a) - log p(wild type) at each masked position.", f"'{sequence}'")
+        "This logarithm has base 2; asked for is the natural one.": expected / np.log(2),
+        "The columns begin one id too late: the residues are the ids 4 to 23, in Python 4:24.":
+            log_probs[:, 5:25] - log_probs.gather(1, wild[:, None]),
+        "Your softmax runs over the positions; it belongs over the tokens, the last axis.": columns[:, 4:24] - columns.gather(1, wild[:, None]),
+        "A residue that comes a second time gets the row of the first: count positions (enumerate), do not search for the letter.":
+            expected[[sequence.index(letter) for letter in sequence]],
+        "You mask every residue of the same kind; each copy has one mask.": torch.stack([
+            _row(plm, sequence, i, [j + 1 for j in places if sequence[j] == sequence[i]], i + 1) for i in places]),
+    }
 
 
 @marginals_exercise.step("shape", points=0)
@@ -143,28 +193,32 @@ def marginals_shape(masked_marginals):
 
 @marginals_exercise.step("wild type is zero")
 def marginals_zero(masked_marginals):
-    table = torch.as_tensor(masked_marginals(tiny_plm(), _SEQUENCE)).detach()
+    table = torch.as_tensor(masked_marginals(tiny_plm(), _SEQUENCE)).detach().float()
+    empty = (table == 0).all(1).nonzero()[:, 0].tolist()
+    expect(not empty, f"Rows {empty} of the table hold nothing but zeros (rows count from 0): was the last batch left out?", f"'{_SEQUENCE}'")
     at_wild = table.gather(1, _wild(_SEQUENCE)[:, None] - 4)[:, 0]
     if not torch.allclose(at_wild, torch.zeros(10), atol=1e-5):
-        _expect_marginals(masked_marginals, tiny_plm(), _SEQUENCE)
-        worst = int(at_wild.abs().argmax())
-        expect(False, f"Position {worst + 1} scores {at_wild[worst]:.3f} for keeping {_SEQUENCE[worst]}: no change should score 0.", f"'{_SEQUENCE}'")
+        worst = int(at_wild.abs().argmax())  # nan counts as the largest
+        _expect_marginals(masked_marginals, tiny_plm(), _SEQUENCE, f"Position {worst + 1} scores {at_wild[worst]:.3f} for keeping "
+                          f"{_SEQUENCE[worst]}: no change should score 0. Is the wild type's log-probability subtracted in each row?")
 
 
 @marginals_exercise.step("values")
 def marginals_values(masked_marginals):
+    _expect_marginals(masked_marginals, tiny_plm(), _SEQUENCE)  # here no two mistakes give the same table
     found = smallest(st.text(RESIDUES, min_size=1, max_size=8), lambda sequence: not torch.allclose(
         torch.as_tensor(masked_marginals(tiny_plm(), sequence)).float(), _marginals(tiny_plm(), sequence), atol=1e-3))
-    for sequence in ([] if found is None else [found]) + [_SEQUENCE]:
-        _expect_marginals(masked_marginals, tiny_plm(), sequence)
+    if found is not None:
+        _expect_marginals(masked_marginals, tiny_plm(), found)
+    expect_close(masked_marginals(tiny_plm(), _LONG), _marginals(tiny_plm(), _LONG), {}, "The table is right for 10 residues and wrong for "
+                 f"{len(_LONG)}: if you work in batches, does each begin at the right residue?", f"'{_LONG}'")
     _expect_marginals(masked_marginals, course_plm(), _SEQUENCE)
 
 
 @marginals_exercise.step("clean hands")
 def marginals_state(masked_marginals):
     result = masked_marginals(tiny_plm(), _SEQUENCE)
-    expect(not result.requires_grad, "The table still carries the graph of all forward passes: run the model under torch.no_grad() (plm.forward does).")
-    expect(not tiny_plm().model.training, "The model is left in training mode.")
+    expect(not getattr(result, "requires_grad", False), "The table still carries the graph of all forward passes: run the model under torch.no_grad() (plm.forward does).")
     with warnings.catch_warnings(record=True):  # the note on lower case is expected here and not the reader's business
         lower = masked_marginals(tiny_plm(), _SEQUENCE.lower())
     expect_close(lower, result, {}, "Lower-case letters should be read as upper case.", f"'{_SEQUENCE.lower()}'")
@@ -190,16 +244,25 @@ def _pairs(n=60, seed=0, noise=1.0):
 @spearman_exercise.step("three numbers", points=0)
 def spearman_shape(spearman_ci):
     result = spearman_ci(*_pairs())
-    expect(isinstance(result, tuple) and len(result) == 3, "spearman_ci should return (rho, low, high).")
+    expect(isinstance(result, (tuple, list)) and len(result) == 3, "spearman_ci should return three numbers: (rho, low, high).")
     expect(all(np.ndim(value) == 0 and np.isfinite(value) for value in result), f"The result {result} should be three finite numbers.")
 
 
 @spearman_exercise.step("rho")
 def spearman_rho(spearman_ci):
     x, y = _pairs()
-    expect_close(spearman_ci(x, y)[0], metrics.spearman(x, y), {
+    result, rho = spearman_ci(x, y), metrics.spearman(x, y)
+    expect(abs(result[0] - rho) < 1e-6 or abs(result[1] - rho) > 1e-6, "The second number is rho; asked for is (rho, low, high).")
+    expect(1e-6 > abs(result[0] - rho) or abs(result[0] - rho) > 0.03, f"The first number is {result[0]:.4f}, rho of the data is {rho:.4f}: "
+           "is it the mean of the draws?")
+    expect_close(result[0], rho, {
+        "This is Kendall's tau; asked for is Spearman's rho.": kendalltau(x, y)[0],
+        "np.argsort gives the order, not the ranks; scipy.stats.rankdata gives the ranks.": np.corrcoef(np.argsort(x), np.argsort(y))[0, 1],
+        "This is the p-value.": spearmanr(x, y)[1],
         "This is Pearson's correlation of the values; take their ranks first.": np.corrcoef(x, y)[0, 1],
-        "The sign is turned.": -metrics.spearman(x, y)}, "rho is not Spearman's correlation.")
+        "The sign is turned.": -rho}, "rho is not Spearman's correlation.")
+    expect_close(spearman_ci(x, -y)[0], -rho, {"A falling relation has a negative rho: take no absolute value.": rho},
+                 "rho is not Spearman's correlation.")
     tied_x, tied_y = np.round(x / x.max() * 4), np.round(y)
     ordinal = np.corrcoef(np.argsort(np.argsort(tied_x)), np.argsort(np.argsort(tied_y)))[0, 1]
     expect_close(spearman_ci(tied_x, tied_y)[0], metrics.spearman(tied_x, tied_y), {
@@ -213,10 +276,30 @@ def spearman_interval(spearman_ci):
     x, y = _pairs()
     rho, low, high = spearman_ci(x, y)
     _, wanted_low, wanted_high = metrics.spearman_ci(x, y)
-    expect(low < high, f"The interval runs from {low:.2f} to {high:.2f}: low and high are exchanged or equal.")
-    expect(low < rho < high, f"The interval {low:.2f} to {high:.2f} does not hold rho = {rho:.2f}. Were x and y drawn separately? A pair must stay a pair.")
+    expect(low <= high, f"The interval runs from {low:.2f} to {high:.2f}: low and high are exchanged.")
+    expect(high - low > 1e-6, "The interval has no width: all draws are the same. Draw with replacement, and make one generator for all draws.")
+    expect(not low < 0 < high, f"The interval {low:.2f} to {high:.2f} lies around 0, rho is {rho:.2f}. Were x and y drawn separately? A pair "
+           "must stay a pair.")
+    expect(high > wanted_low, f"The interval {low:.2f} to {high:.2f} lies below rho = {rho:.2f}: np.percentile wants 2.5 and 97.5, np.quantile "
+           "0.025 and 0.975.")
+    _, pearson_low, pearson_high = metrics.bootstrap_ci(lambda a, b: np.corrcoef(a, b)[0, 1], x, y)
+    expect(max(abs(low - pearson_low), abs(high - pearson_high)) > 0.05, f"The interval {low:.2f} to {high:.2f} is that of Pearson's correlation: "
+           "take the ranks in each draw.")
     off = max(abs(low - wanted_low), abs(high - wanted_high))
     expect(off < 0.05, f"The 95 % interval is {low:.2f} to {high:.2f}; drawing 60 pairs with replacement gives about {wanted_low:.2f} to {wanted_high:.2f}.")
+    _expect_every_pair(spearman_ci)
+    x, y = _pairs(12, noise=0.2)
+    _, low, high = spearman_ci(x, y, n_boot=300)
+    expect(low >= -1 and high <= 1, f"The interval {low:.2f} to {high:.2f} runs beyond 1, where no correlation can be: take percentiles of the "
+           "draws, not rho plus and minus something.", "12 pairs, rho near 1")
+
+
+def _expect_every_pair(spearman_ci):
+    """One pair out of line, first or last: draws without it have rho 1, draws with it have not."""
+    for place, name in ((0, "first"), (-1, "last")):
+        x, y = np.arange(8.0), np.arange(8.0)
+        y[place] = 20 if place == 0 else -20
+        expect(spearman_ci(x, y, n_boot=300)[1] < 0.9, f"The {name} pair is never drawn: rng.integers(0, n, n) draws 0 to n - 1.", f"y = {y.tolist()}")
 
 
 @spearman_exercise.step("level, seed, draws")
@@ -246,15 +329,22 @@ likelihood_exercise = Exercise("4.4", [scoring.pseudo_log_likelihood], hints=[
 
 
 def _expect_likelihood(pseudo_log_likelihood, plm, sequence):
+    masked = torch.stack([_log_probs(plm, sequence, [i + 1])[i + 1] for i in range(len(sequence))])
+    total = masked.gather(1, _wild(sequence)[:, None]).sum()
+    expect_close(pseudo_log_likelihood(plm, sequence), total, lambda: _mistakes(plm, sequence, masked) | _slips(plm, sequence, masked),
+                 "The number is not the sum of masked log-probabilities of the true residues.", f"'{sequence}'")
+
+
+def _mistakes(plm, sequence, masked):
+    """What common mistakes give, from sentence to value; ``masked`` holds the right rows, [L, 33]."""
     wild, places = _wild(sequence), range(len(sequence))
-    masked = torch.stack([_log_probs(plm, sequence, [i + 1])[i + 1] for i in places])
     visible = _log_probs(plm, sequence, [])[1:-1]
     at = masked.gather(1, wild[:, None])[:, 0]
     total, tokens = at.sum(), plm.tokenize([sequence])[0]
     ends = sum(_log_probs(plm, sequence, [place])[place, tokens[place]] for place in (0, len(tokens) - 1))
     early = sum(_log_probs(plm, sequence, [i])[i, wild[i]] for i in places)
     only_20 = (masked[:, 4:24].log_softmax(-1).gather(1, wild[:, None] - 4)).sum()
-    expect_close(pseudo_log_likelihood(plm, sequence), total, {
+    return {
         "The sign is turned: log-probabilities are below zero, and so is their sum.": -total,
         "This is the mean over the residues; asked for is the sum.": total / len(sequence),
         "This is the perplexity; asked for is the sum of log-probabilities.": (-total / len(sequence)).exp(),
@@ -263,8 +353,47 @@ def _expect_likelihood(pseudo_log_likelihood, plm, sequence):
         "Residue i is compared with token i; <cls> comes first, so it is token i + 1.": early,
         "The softmax runs over 20 residues; asked for is the whole vocabulary of 33 tokens.": only_20,
         "This logarithm has base 2; asked for are nats.": total / np.log(2),
+        "This logarithm has base 10; asked for are nats.": total / np.log(10),
         "This is the sum of the probabilities, not of their logarithms.": at.exp().sum(),
-    }, "The number is not the sum of masked log-probabilities of the true residues.", f"'{sequence}'")
+    }
+
+
+def _slips(plm, sequence, masked):
+    """What smaller slips give, from sentence to value; ``masked`` holds the right rows, [L, 33]."""
+    wild, places, tokens = _wild(sequence), range(len(sequence)), plm.tokenize([sequence])[0]
+    at = masked.gather(1, wild[:, None])[:, 0]
+    total = at.sum()
+    return {
+        "You mask the right token but read the one before: <cls> comes first.":
+            sum(_log_probs(plm, sequence, [i + 1])[i, wild[i]] for i in places),
+        "The masks pile up: each copy must start from the unmasked sequence.":
+            sum(_log_probs(plm, sequence, range(1, i + 2))[i + 1, wild[i]] for i in places),
+        "All positions are masked at once: the model has nothing left to read.":
+            _log_probs(plm, sequence, range(1, len(sequence) + 1))[1:-1].gather(1, wild[:, None]).sum(),
+        "<eos> is counted too: only residues belong in the sum.": total + _log_probs(plm, sequence, [-1])[-1, tokens[-1]],
+        "The last residue is missing in the sum.": total - at[-1],
+        "The first residue is missing in the sum.": total - at[0],
+        "This is the first residue's log-probability alone: does the return stand inside the loop?": at[0],
+        "These are raw logits: take log_softmax over the tokens first.":
+            sum(_logits(plm, sequence, [i + 1])[i + 1, wild[i]] for i in places),
+        "Your softmax runs over the positions; it belongs over the tokens, the last axis.":
+            sum(_logits(plm, sequence, [i + 1]).log_softmax(0)[i + 1, wild[i]] for i in places),
+        "This is the sum for the most probable tokens, not for the residues that stand there.": masked.max(1).values.sum(),
+        "This is the log-probability of <mask>: read the true residue from the unmasked tokens.": masked[:, MASK].sum(),
+        "A residue that comes a second time is not counted as such: count positions (enumerate), do not search for the letter.":
+            sum(at[sequence.index(letter)] for letter in sequence),
+        "Each kind of residue is counted once; asked for is each position.": sum({letter: value for letter, value in zip(sequence, at)}.values()),
+        "This is the logarithm of a sum; asked for is the sum of the logarithms.": at.exp().sum().log(),
+        "The model sees only what comes before each residue; what comes after belongs to the context too.":
+            sum(_before(plm, sequence, i) for i in places),
+    }
+
+
+def _before(plm, sequence, i):
+    """Log-probability of residue i from the residues before it alone."""
+    tokens = plm.tokenize([sequence])[:, :i + 2]
+    tokens[0, -1] = MASK
+    return plm.forward(tokens).logits[0, -1].float().log_softmax(-1)[_wild(sequence)[i]]
 
 
 @likelihood_exercise.step("a float", points=0)
@@ -275,7 +404,7 @@ def likelihood_shape(pseudo_log_likelihood):
 
 @likelihood_exercise.step("value")
 def likelihood_value(pseudo_log_likelihood):
-    for sequence in ("MK", _SEQUENCE):
+    for sequence in (_SEQUENCE, "MK"):  # the longer one first: there no two mistakes give the same number
         _expect_likelihood(pseudo_log_likelihood, tiny_plm(), sequence)
     _expect_likelihood(pseudo_log_likelihood, course_plm(), _SEQUENCE)
 
@@ -286,4 +415,8 @@ def likelihood_any(pseudo_log_likelihood):
         pseudo_log_likelihood(tiny_plm(), sequence) - scoring.pseudo_log_likelihood(tiny_plm(), sequence)) > 1e-2)
     if found is not None:
         _expect_likelihood(pseudo_log_likelihood, tiny_plm(), found)
-    expect(not tiny_plm().model.training, "The model is left in training mode.")
+    total = pseudo_log_likelihood(tiny_plm(), _LONG)
+    expect(np.isfinite(total), f"For {len(_LONG)} residues the result is {total}: a product of so many probabilities is too small for the computer. "
+           "Add up logarithms.", f"'{_LONG}'")
+    expect(abs(total - scoring.pseudo_log_likelihood(tiny_plm(), _LONG)) < 0.05, f"The number is right for 10 residues and wrong for {len(_LONG)}: if you "
+           "work in batches, does each begin at the right residue, and is the last one counted?", f"'{_LONG}'")

@@ -300,9 +300,9 @@ def wrong_cluster_split__needs_sorted_clusters(clusters, test_fraction=0.2, seed
 def wrong_cluster_split__numbers_only(clusters, test_fraction=0.2, seed=0):
     """np.bincount wants clusters numbered 0, 1, 2, ...: names fail, and negative numbers too.
 
-    message: sizes = np.bincount(clusters)
+    message: sizes = np.bincount(
     """
-    sizes = np.bincount(clusters)
+    sizes = np.bincount(np.asarray(clusters, int))
     test, taken = [], 0
     for cluster in np.random.default_rng(seed).permutation(len(sizes)):
         if taken + sizes[cluster] <= test_fraction * len(clusters):

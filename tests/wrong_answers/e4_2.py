@@ -449,13 +449,10 @@ def right_masked_marginals__numpy(plm, sequence):
     return scores
 
 
-def right_masked_marginals__mutation_by_mutation(plm, sequence):
-    from plmcourse.scoring import mutation_score
-    from plmcourse.sequences import RESIDUES
+def right_masked_marginals__with_the_package(plm, sequence):
+    from plmcourse.scoring import masked_log_probs
+    from plmcourse.sequences import TOKEN_ID
 
-    sequence, scores = sequence.upper(), torch.zeros(len(sequence), 20)
-    for i, wild in enumerate(sequence):
-        for column, letter in enumerate(RESIDUES):
-            if letter != wild:
-                scores[i, column] = mutation_score(plm, sequence, f"{wild}{i + 1}{letter}")
-    return scores
+    table = masked_log_probs(plm, sequence).numpy()
+    wild = table[np.arange(len(sequence)), [TOKEN_ID[letter] for letter in sequence.upper()]]
+    return torch.from_numpy((table - wild[:, None])[:, 4:24])
