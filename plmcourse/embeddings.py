@@ -116,6 +116,6 @@ def nearest_label(query, database, labels):
     """
     query, database = torch.as_tensor(query).float(), torch.as_tensor(database).float()
     if len(database) == 0 or len(labels) != len(database):
-        raise ValueError(f"the database has {len(database)} entries and {len(labels)} labels: it needs at least one entry, and a label for each")
+        raise ValueError(f"the database has {len(database)} entries and {len(labels)} labels: it needs entries, and a label for each")
     similarity = F.normalize(query, dim=-1) @ F.normalize(database, dim=-1).T
     return [labels[i] for i in similarity.argmax(1).tolist()]

@@ -222,8 +222,9 @@ def hub_snapshot(size, fetch=True):
             for file in weights:
                 _verify(file, size)
             return folder
-    raise FileNotFoundError(f"the weights of ESM-2 {size.name} ({size.repository}, revision {size.revision[:7]}, safetensors) are "
-                            f"not complete in the hub cache and cannot be fetched: run 'plmcourse fetch {size.name}' online.")
+    raise FileNotFoundError(f"the weights of ESM-2 {size.name} ({size.repository}, revision {size.revision[:7]}, safetensors) "
+                            "are not complete in the hub cache and cannot be fetched: "
+                            f"run 'plmcourse fetch {size.name}' online.")
 
 
 def _verify(file, size):
@@ -231,8 +232,8 @@ def _verify(file, size):
     stored = file.resolve().name
     expected = size.sha256 or ((stored,) if re.fullmatch("[0-9a-f]{64}", stored) else ())
     if expected and datasets.sha256(file) not in expected:
-        raise ValueError(f"{file} is damaged or not Meta's file: its SHA-256 is not the expected {expected[0][:12]}…; delete it and run "
-                         f"'plmcourse fetch {size.name}'")
+        raise ValueError(f"{file} is damaged or not Meta's file: its SHA-256 is not the expected {expected[0][:12]}…; delete it "
+                         f"and run 'plmcourse fetch {size.name}'")
 
 
 def _read(folder, dtype, attention):
@@ -240,7 +241,7 @@ def _read(folder, dtype, attention):
 
     for name in ("config.json", "vocab.txt"):
         if not (Path(folder) / name).is_file():
-            raise FileNotFoundError(f"{folder} has no {name}: a folder with weights holds config.json, vocab.txt and model.safetensors")
+            raise FileNotFoundError(f"{folder} has no {name}: weights come with config.json, vocab.txt and model.safetensors")
     try:
         return EsmForMaskedLM.from_pretrained(folder, dtype=dtype, attn_implementation=attention, use_safetensors=True,
                                               local_files_only=True)
@@ -258,8 +259,8 @@ def fair_esm():
     """
     installed = {name.lower() for found in importlib.metadata.distributions() if (name := found.metadata["Name"])}
     if "esm" in installed:
-        raise ImportError("the PyPI package 'esm' (EvolutionaryScale's ESM3) is installed in the place of fair-esm, and both are "
-                          "imported as 'esm': run 'pip uninstall esm', then 'pip install --force-reinstall fair-esm'")
+        raise ImportError("the PyPI package 'esm' (EvolutionaryScale's ESM3) is installed in the place of fair-esm, and both "
+                          "are imported as 'esm': run 'pip uninstall esm', then 'pip install --force-reinstall fair-esm'")
     if "fair-esm" not in installed:
         raise ImportError("fair-esm, Meta's original ESM-2 code, is not installed: run 'pip install fair-esm'")
     import esm
@@ -273,8 +274,8 @@ _RENAME = [("esm.encoder.layer.", "layers."), (".attention.LayerNorm.", ".self_a
            (".attention.self.key.", ".self_attn.k_proj."), (".attention.self.value.", ".self_attn.v_proj."),
            (".attention.output.dense.", ".self_attn.out_proj."), (".LayerNorm.", ".final_layer_norm."),
            (".intermediate.dense.", ".fc1."), (".output.dense.", ".fc2."),
-           ("esm.encoder.emb_layer_norm_after.", "emb_layer_norm_after."), ("esm.embeddings.word_embeddings.", "embed_tokens."),
-           ("esm.contact_head.", "contact_head."), ("lm_head.decoder.weight", "lm_head.weight"), ("lm_head.decoder.bias", "lm_head.bias")]
+           ("esm.embeddings.word_embeddings.", "embed_tokens."), ("esm.encoder.emb_layer_norm_after.", "emb_layer_norm_after."),
+           ("esm.contact_head.", "contact_head."), ("lm_head.decoder.", "lm_head.")]
 
 
 def to_fair_esm(plm):
@@ -296,7 +297,7 @@ def to_fair_esm(plm):
         state[name] = value.float().cpu()
     missing, unexpected = model.load_state_dict(state, strict=False)
     rotary = next(value for name, value in plm.model.named_buffers() if name.endswith("inv_freq"))
-    for layer in model.layers:  # transformers keeps these frequencies once; copied, since recomputing differs in the last bit
+    for layer in model.layers:  # copied from transformers, since recomputing them differs in the last bit
         layer.self_attn.rot_emb.inv_freq.copy_(rotary.cpu())
     wrong = [name for name in missing if "rot_emb" not in name] + [name for name in unexpected if "rotary" not in name]
     if wrong:

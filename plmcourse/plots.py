@@ -1,4 +1,4 @@
-"""One look for all figures of the course: colour-blind safe, text as large as the notebook's, on white in light and dark mode."""
+"""One look for all figures: colour-blind safe, text as large as the notebook's, on white in light and dark mode."""
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -36,14 +36,14 @@ def token_strip(tokens, marked=None):
     width = max(map(len, rows))
     size = min(0.62, 11 / width)
     _, ax = plt.subplots(figsize=(size * width + 0.3, 0.5 * len(rows) + 0.3))
-    colour, grey = sns.color_palette("colorblind")[0], "#dedede"
+    blue, grey = sns.set_hls_values(sns.color_palette("colorblind")[0], l=0.82), "#dedede"
     for y, row in enumerate(rows):
         for x, token in enumerate(row):
             residue = 4 <= token <= 28
-            frame = dict(edgecolor="#c03000", linewidth=2.5) if (y, x) in (marked or ()) else dict(edgecolor="white", linewidth=1)
-            ax.add_patch(plt.Rectangle((x, y), 1, 1, facecolor=sns.set_hls_values(colour, l=0.82) if residue else grey, **frame))
-            ax.text(x + 0.5, y + 0.5, TOKENS[token], ha="center", va="center", fontsize=11 if residue else 8.5, color="#202020")
-    ax.set(xlim=(0, width), ylim=(len(rows), 0))
+            edge, line = ("#c03000", 2.5) if (y, x) in (marked or ()) else ("white", 1)
+            ax.add_patch(plt.Rectangle((x, y), 1, 1, facecolor=blue if residue else grey, edgecolor=edge, linewidth=line))
+            ax.text(x + 0.5, y + 0.5, TOKENS[token], ha="center", va="center", fontsize=11 if residue else 8.5)
+    ax.set(xlim=(-0.05, width + 0.05), ylim=(len(rows) + 0.05, -0.05))  # room for the frame at the edge
     ax.axis("off")
     return ax
 
@@ -72,7 +72,8 @@ def mutation_map(table, sequence, first=1, label="log p(mutant) − log p(wild t
     limit = np.nanquantile(np.abs(table), 0.98)
     extent = (first - 0.5, first + len(sequence) - 0.5, 19.5, -0.5)
     drawn = ax.imshow(table, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto", extent=extent, interpolation="nearest")
-    ax.scatter(np.arange(len(sequence)) + first, [BY_CHEMISTRY.index(letter) for letter in sequence], s=4, color="black", linewidths=0)
+    wild = [BY_CHEMISTRY.index(letter) for letter in sequence]
+    ax.scatter(np.arange(len(sequence)) + first, wild, s=4, color="black", linewidths=0)
     ax.set_yticks(range(20), BY_CHEMISTRY, fontsize=9, family="monospace")
     ax.set(xlabel="position", ylabel="mutant")
     ax.figure.colorbar(drawn, ax=ax, label=label, pad=0.01, extend="both")
