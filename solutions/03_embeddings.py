@@ -183,6 +183,10 @@ def attention_bytes(size, residues):
 for name, size in pc.FAMILY.items():
     print(f"{name:>5}: {attention_bytes(size, 100) / 1e6:8.1f} MB for 100 residues, {attention_bytes(size, 1022) / 1e9:7.2f} GB for 1,022; "
           f"the embedding itself: {1022 * size.dim * 4 / 1e6:5.1f} MB")
+with torch.no_grad():
+    kept = fair_model(plm.tokenize([short]).cpu(), return_contacts=True)["attentions"]
+heads = plm.config.num_attention_heads
+print(f"measured on this model, {len(short)} residues: {kept.nbytes:,} bytes; computed: {depth * heads * (len(short) + 2) ** 2 * 4:,}")
 
 # %% [markdown]
 # ### Exercise 3.1 · Embed · ◆◆ · 20 minutes
@@ -584,8 +588,9 @@ print("published for Meta's 8M, frozen, with a trained head and on another set o
 # ## 6. Testing on proteins that are new
 #
 # Now a task with one label per protein: where in the cell does it work? Five places, from Swiss-Prot. Proteins come in families (here: joined
-# wherever a sequence search finds them related), and members of a family resemble each other in sequence *and* in location. If relatives of the training proteins sit in the test set, a classifier
-# can succeed by recognising them. That is called **leakage**. How much of it does a random split hold?
+# wherever a sequence search finds them related), and members of a family resemble each other in sequence *and* in location. If relatives of the
+# training proteins sit in the test set, a classifier can succeed by recognising them. That is called **leakage**. How much of it does a random
+# split hold?
 
 # %%
 limit, wanted = (320, 640) if plm.device.type == "cpu" else (512, 4000)
@@ -704,8 +709,8 @@ def draw_splits(table):
 draw_splits(probe_scores)
 
 # %% [markdown]
-# *Each dot is one split; dashed: always naming the commonest place. The vectors, the classifier and the number of test proteins are the same in both
-# colours. Only the question whether relatives may sit on both sides differs.*
+# *Each dot is one split; dashed: always naming the commonest place. Vectors and classifier are the same in both colours, and about as many proteins are
+# tested. Only the question whether relatives may sit on both sides differs.*
 
 
 # %%
