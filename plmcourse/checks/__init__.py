@@ -1,4 +1,5 @@
 """Checks of the exercises: ``check``, ``hint``, ``progress``. One module per notebook holds the steps."""
+
 from plmcourse.checks import embeddings, zero_shot_mutations  # noqa: F401  (importing them registers their exercises)
 from plmcourse.checks.engine import EXERCISES, CheckFailed, Wrong, check, hint, points, progress, scores
 

@@ -3,6 +3,7 @@
 An exercise is a list of steps. Each step is a plain function that calls the student's function and raises :class:`Wrong` with one
 sentence when an answer is not right. Read the steps of an exercise as its specification.
 """
+
 import copy
 import functools
 import os
@@ -60,9 +61,11 @@ class Exercise:
 
     def step(self, title, points=1):
         """Decorator: add a function that takes the student's functions and raises :class:`Wrong`."""
+
         def add(function):
             self.steps.append((title, points, function))
             return function
+
         return add
 
 
@@ -131,25 +134,34 @@ def observed(function):
         except NotImplementedError:
             raise
         except Exception as error:
-            raise Wrong(f"{name} stopped with {type(error).__name__}: {error}{_line(function, error)}",
-                        _call(name, arguments, options)) from error
+            raise Wrong(
+                f"{name} stopped with {type(error).__name__}: {error}{_line(function, error)}", _call(name, arguments, options)
+            ) from error
         for model in [a.model for a in arguments if hasattr(a, "tokenize")]:
             left_in_training = model.training
             model.eval()  # the next check must not suffer
             expect(not left_in_training, f"{name} leaves the model in training mode: call .eval() again, or leave the mode alone.")
         expect(result is not None, f"{name} returns None: is the line with 'return' missing?", _call(name, arguments, options))
         for position, (old, new) in enumerate(zip(before, arguments), start=1):
-            same = torch.equal(old, new) if isinstance(old, torch.Tensor) else np.array_equal(old, new) \
-                if isinstance(old, (np.ndarray, list)) else True
-            expect(same, f"{name} changes its input: argument {position} is not the same after the call. Work on a copy, "
-                   f"{'.clone()' if isinstance(old, torch.Tensor) else '.copy()'}.")
+            same = (
+                torch.equal(old, new)
+                if isinstance(old, torch.Tensor)
+                else np.array_equal(old, new) if isinstance(old, (np.ndarray, list)) else True
+            )
+            expect(
+                same,
+                f"{name} changes its input: argument {position} is not the same after the call. Work on a copy, "
+                f"{'.clone()' if isinstance(old, torch.Tensor) else '.copy()'}.",
+            )
         return result
+
     call.student = function
     return call
 
 
 def _call(name, arguments, options):
     """A call as a student would write it, long arguments shortened."""
+
     def short(value):
         if hasattr(value, "tokenize"):
             return "plm"
@@ -222,8 +234,10 @@ def _run(exercise, functions):
                 stopped = wrong
                 outcome.append((title, points, False))
             except Exception as error:  # a value of another kind than asked for can break a step in many ways
-                stopped = Wrong(f"What {' and '.join(exercise.names)} returned cannot be used ({type(error).__name__}: {error}): is it of "
-                                "the kind that is asked for?")
+                stopped = Wrong(
+                    f"What {' and '.join(exercise.names)} returned cannot be used ({type(error).__name__}: {error}): is it of "
+                    "the kind that is asked for?"
+                )
                 stopped.__cause__ = error
                 outcome.append((title, points, False))
             else:
@@ -236,8 +250,10 @@ def _run(exercise, functions):
 def _report(exercise, outcome, wrong):
     names, earned = ", ".join(exercise.names), sum(points for _, points, passed in outcome if passed)
     if isinstance(wrong, NotImplementedError):
-        return (f'○ {exercise.number} {names} is not implemented yet. The course goes on with its own; '
-                f'pc.hint("{exercise.number}") helps.')
+        return (
+            f"○ {exercise.number} {names} is not implemented yet. The course goes on with its own; "
+            f'pc.hint("{exercise.number}") helps.'
+        )
     if wrong is None:
         return f"✓ {exercise.number} {names}    {exercise.points} of {exercise.points} points"
     marks = "   ".join(f"{title} {'✓' if passed else '–' if passed is None else '✗'}" for title, _, passed in outcome)

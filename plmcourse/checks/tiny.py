@@ -1,4 +1,5 @@
 """Small models for the checks: answers must hold for any weights, and a tiny model answers in a millisecond."""
+
 import contextlib
 import functools
 import io
@@ -15,9 +16,21 @@ from plmcourse.sequences import MASK, PAD, TOKENS
 def tiny_plm(seed=0):
     """A random ESM-2 with 3 layers of 16 dimensions, its weights large enough that every position differs from the next."""
     config = EsmConfig(
-        vocab_size=len(TOKENS), mask_token_id=MASK, pad_token_id=PAD, hidden_size=16, num_hidden_layers=3, num_attention_heads=2,
-        intermediate_size=32, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, position_embedding_type="rotary",
-        token_dropout=True, emb_layer_norm_before=False, max_position_embeddings=1026, layer_norm_eps=1e-5)
+        vocab_size=len(TOKENS),
+        mask_token_id=MASK,
+        pad_token_id=PAD,
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        position_embedding_type="rotary",
+        token_dropout=True,
+        emb_layer_norm_before=False,
+        max_position_embeddings=1026,
+        layer_norm_eps=1e-5,
+    )
     model = EsmForMaskedLM._from_config(config, attn_implementation="sdpa").eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
