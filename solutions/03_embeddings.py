@@ -181,12 +181,13 @@ def attention_bytes(size, residues):
 
 
 for name, size in pc.FAMILY.items():
-    print(f"{name:>5}: {attention_bytes(size, 100) / 1e6:8.1f} MB for 100 residues, {attention_bytes(size, 1022) / 1e9:7.2f} GB for 1,022; "
-          f"the embedding itself: {1022 * size.dim * 4 / 1e6:5.1f} MB")
+    few, many = attention_bytes(size, 100) / 1e6, attention_bytes(size, 1022) / 1e9
+    print(f"{name:>5}: {few:8.1f} MB for 100 residues, {many:7.2f} GB for 1,022; the embedding itself: {1022 * size.dim * 4 / 1e6:5.1f} MB")
 with torch.no_grad():
     kept = fair_model(plm.tokenize([short]).cpu(), return_contacts=True)["attentions"]
 heads = plm.config.num_attention_heads
-print(f"measured on this model, {len(short)} residues: {kept.nbytes:,} bytes; computed: {depth * heads * (len(short) + 2) ** 2 * 4:,}")
+computed = depth * heads * (len(short) + 2) ** 2 * 4
+print(f"measured on this model, {len(short)} residues: {kept.nbytes:,} bytes; computed: {computed:,}")
 
 # %% [markdown]
 # ### Exercise 3.1 · Embed · ◆◆ · 20 minutes
@@ -386,7 +387,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 rng = np.random.default_rng(0)
-groups = {"globins": pc.datasets.load("globins"), "Ras family": pc.datasets.load("ras"), "other": pc.datasets.load("pretrain_heldout")}
+groups = {"globins": pc.datasets.load("globins"), "Ras family": pc.datasets.load("ras"),
+          "other": pc.datasets.load("pretrain_heldout")}
 names, sequences = [], []
 for name, members in groups.items():
     usable = [s for s in members.values() if len(s) <= 260]
@@ -524,8 +526,15 @@ def probe(x_train, x_test, column):
 
 train_states = pc.embeddings.hidden_states(plm, [c["sequence"] for c in train_chains], range(depth + 1))
 test_states = pc.embeddings.hidden_states(plm, [c["sequence"] for c in test_chains], range(depth + 1))
-features = {"baseline: residue": [np.concatenate([one_hot_window(c["sequence"], 0) for c in chains]) for chains in (train_chains, test_chains)],
-            "baseline: window of 7": [np.concatenate([one_hot_window(c["sequence"], 3) for c in chains]) for chains in (train_chains, test_chains)]}
+
+
+def windows(chains, reach):
+    """One-hot windows of all residues of these chains."""
+    return np.concatenate([one_hot_window(chain["sequence"], reach) for chain in chains])
+
+
+features = {"baseline: residue": [windows(train_chains, 0), windows(test_chains, 0)],
+            "baseline: window of 7": [windows(train_chains, 3), windows(test_chains, 3)]}
 for k in range(depth + 1):
     features[f"hidden state {k}"] = [torch.cat([s[k] for s in states]).numpy() for states in (train_states, test_states)]
 
@@ -577,7 +586,7 @@ display(summary.style.apply(lambda c: ["font-weight: bold" if best[c.name] == na
 for column, title in enumerate(PROPERTIES):
     gain = max(results[name, column][0] for name in layers) - results["baseline: window of 7", column][0]
     print(f"{title}: best layer {'above' if gain > 0 else 'BELOW'} the window by {abs(gain):.3f}")
-print("published for Meta's 8M, frozen, with a trained head and on another set of chains: 0.753 three-state accuracy (Schmirler et al. 2024)")
+print("published for Meta's 8M (frozen, trained head, other chains): 0.753 three-state accuracy (Schmirler et al. 2024)")
 
 # %% [markdown]
 # Read the table against its intervals. If no layer beats the window of seven letters, a linear reader finds no more in one vector than in the letters
@@ -686,9 +695,11 @@ def compare_splits(predict, seeds=range(6)):
     """Macro-F1 of ``predict(x, train, test)`` for all contestants and splits, as a table."""
     rows = []
     for seed in seeds:
-        for kind, (train, test) in {"by family": cluster_split(clusters, 0.3, seed), "at random": random_split(seed)}.items():
+        splits = {"by family": cluster_split(clusters, 0.3, seed), "at random": random_split(seed)}
+        for kind, (train, test) in splits.items():
             for name, x in contestants.items():
-                rows.append({"seed": seed, "vectors": name, "split": kind, "macro-F1": macro_f1(labels[test], predict(x, train, test))})
+                score = macro_f1(labels[test], predict(x, train, test))
+                rows.append({"seed": seed, "vectors": name, "split": kind, "macro-F1": score})
     return pd.DataFrame(rows)
 
 
@@ -830,7 +841,8 @@ def to_ubiquitin(vectors):
 fig, ax = plt.subplots(figsize=(7, 3.6))
 ax.plot(tail_lengths, [to_ubiquitin(m) for m in constructs], "o-", label="whole chain")
 ax.plot(tail_lengths, [to_ubiquitin(m[:len(ubiquitin)]) for m in constructs], "s--", label="ubiquitin's residues only")
-ax.plot(tail_lengths, [to_ubiquitin(torch.cat([alone, t])) for t in tails], "^:", label="expected from dilution alone", color=pc.plots.GREY)
+diluted = [to_ubiquitin(torch.cat([alone, t])) for t in tails]
+ax.plot(tail_lengths, diluted, "^:", label="expected from dilution alone", color=pc.plots.GREY)
 ax.set(xlabel="residues of β-lactamase behind ubiquitin", ylabel="cosine to ubiquitin alone", ylim=(-0.6, 1.05))
 ax.legend();
 

@@ -82,8 +82,8 @@ profile = profile / profile.sum(1, keepdims=True)
 entropy = -(profile * np.log2(profile, where=profile > 0, out=np.zeros_like(profile))).sum(1)
 unbroken = 238 - FIRST  # up to 238 the literature numbers without gaps
 freest = int(entropy[:unbroken].argmax()) + FIRST
-print(f"the most variable position up to 238 is {freest}: {entropy[freest - FIRST]:.1f} bits of entropy; serine 70 has {entropy[70 - FIRST]:.1f}, "
-      f"20 equally frequent residues would have {np.log2(20):.1f}")
+print(f"the most variable position up to 238 is {freest}: {entropy[freest - FIRST]:.1f} bits of entropy; "
+      f"serine 70 has {entropy[70 - FIRST]:.1f}, 20 equally frequent residues would have {np.log2(20):.1f}")
 
 
 def masked_probabilities(position):
@@ -98,7 +98,8 @@ def masked_probabilities(position):
 fig, axes = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True, sharey=True)
 for ax, position in zip(axes, (70, freest)):
     wild = tem1[position - FIRST]
-    values = pd.DataFrame({"model, position masked": masked_probabilities(position), "profile of homologs": profile[position - FIRST]}, index=list(pc.RESIDUES))
+    values = pd.DataFrame({"model, position masked": masked_probabilities(position),
+                           "profile of homologs": profile[position - FIRST]}, index=list(pc.RESIDUES))
     values.plot.bar(ax=ax, width=0.8, legend=position == 70, rot=0)
     ax.set(ylabel="probability", title=f"position {position}, wild type {wild}")
 axes[1].set_xlabel("residue");
@@ -336,8 +337,10 @@ def bits(p, q):
 
 own = model_table[np.arange(len(tem1)), [pc.RESIDUES.index(r) for r in tem1]]
 guess = background[[pc.RESIDUES.index(r) for r in tem1]]
-print(f"bits per position beyond the background: model {bits(model_table, background):.2f}, profile {bits(profile, background):.2f}")
-print(f"perplexity of TEM-1, each residue masked in turn: model {np.exp(-np.log(own).mean()):.1f}, background {np.exp(-np.log(guess).mean()):.1f}")
+print(f"bits per position beyond the background: model {bits(model_table, background):.2f}, "
+      f"profile {bits(profile, background):.2f}")
+print(f"perplexity of TEM-1, each residue masked in turn: model {np.exp(-np.log(own).mean()):.1f}, "
+      f"background {np.exp(-np.log(guess).mean()):.1f}")
 
 # %% [markdown]
 # A model near 0 bits and near the background's perplexity knows little about this protein, whatever its scores look like on the heat map. That can be
@@ -365,15 +368,16 @@ scan.head(3)
 # %% alt="Two histograms of masked-marginal scores of TEM-1 mutants, one for mutants that grow like the wild type and one for those that do not, with a dashed line at zero."
 near_neutral = scan["score"] > -0.1  # the two replicates of such mutants differ by about as much, see below
 fig, ax = plt.subplots(figsize=(7.5, 3.4))
-sns.histplot(data=scan.assign(experiment=np.where(near_neutral, "grows like the wild type", "grows worse")), x="masked marginal", hue="experiment",
-             stat="density", common_norm=False, bins=50, element="step", ax=ax)
+drawn = scan.assign(experiment=np.where(near_neutral, "grows like the wild type", "grows worse"))
+sns.histplot(data=drawn, x="masked marginal", hue="experiment", stat="density", common_norm=False, bins=50, element="step", ax=ax)
 ax.axvline(0, color="#404040", linestyle="--")
 ax.set(xlabel="masked marginal, log p(mutant) − log p(wild type)");
 
 # %%
 below = scan["masked marginal"] < 0
 noise = (scan["replicate_1"] - scan["replicate_2"])[near_neutral].std()
-print(f"{near_neutral.mean():.0%} of the {len(scan):,} mutants grow like the wild type (score above -0.1; their replicates differ with an SD of {noise:.2f})")
+print(f"{near_neutral.mean():.0%} of the {len(scan):,} mutants grow like the wild type "
+      f"(score above -0.1; their replicates differ with an SD of {noise:.2f})")
 print(f"below zero lie {below.mean():.0%} of all mutants, and {below[near_neutral].mean():.0%} of those that grow like the wild type")
 
 # %% [markdown]
@@ -516,8 +520,10 @@ print(f"these weights: {best} {results[best][0]:.2f} ({results[best][1]:.2f} to 
 
 # %% alt="Line plot of published Spearman correlations of Meta's ESM-2 against model size for TEM-1, GB1, haemagglutinin and TDP-43, with a star for the weights of this notebook on TEM-1 and a dotted line for a site-independent model."
 SIZES = ["8M", "35M", "150M", "650M", "3B", "15B"]
-PUBLISHED = {"TEM-1 (Stiffler 2015)": [0.399, 0.557, 0.661, 0.731, 0.589, 0.430], "GB1 (Olson 2014, binding)": [0.280, 0.232, 0.264, 0.301],
-             "haemagglutinin (Doud 2016)": [-0.004, 0.013, 0.064, 0.507], "TDP-43 (Bolognesi 2019)": [0.121, 0.047, 0.021, -0.120]}
+PUBLISHED = {"TEM-1 (Stiffler 2015)": [0.399, 0.557, 0.661, 0.731, 0.589, 0.430],
+             "GB1 (Olson 2014, binding)": [0.280, 0.232, 0.264, 0.301],
+             "haemagglutinin (Doud 2016)": [-0.004, 0.013, 0.064, 0.507],
+             "TDP-43 (Bolognesi 2019)": [0.121, 0.047, 0.021, -0.120]}
 fig, ax = plt.subplots(figsize=(8, 3.8))
 for (name, values), marker in zip(PUBLISHED.items(), "osD^"):
     ax.plot(SIZES[:len(values)], values, marker=marker, label=name)
@@ -603,8 +609,11 @@ def contest(name):
         tables = {"masked marginals": masked if name == "tem1" else pc.masked_marginals(plm, sequence).numpy()} | tables
     scores = {label: pc.additive_scores(values, sequence, table["mutation"]) for label, values in tables.items()}
     scores["baseline: site mean (measured)"] = site_mean(table["mutation"], table["score"])
-    known = {label: np.isfinite(values) for label, values in scores.items()}
-    return {label: spearman_ci(values[known[label]], table["score"].to_numpy()[known[label]], n_boot=N_BOOT) for label, values in scores.items()}
+    found = {}
+    for label, values in scores.items():
+        known = np.isfinite(values)  # a position with a single mutant has no site mean
+        found[label] = spearman_ci(values[known], table["score"].to_numpy()[known], n_boot=N_BOOT)
+    return found
 
 
 contests = {name: contest(name) for name in scans}
@@ -625,10 +634,12 @@ rows = []
 for name, found in contests.items():
     model = max((label for label in found if label.endswith("marginals")), key=lambda label: found[label][0])
     simple = max(("baseline: BLOSUM62", "baseline: background"), key=lambda label: found[label][0])
-    rows.append({"scan": name, "what counts as fit": about.loc[name, "what counts as fit"], "relatives": about.loc[name, "relatives in Swiss-Prot"],
+    verdict = "better" if found[model][1] > found[simple][2] else "worse" if found[model][2] < found[simple][1] else "undecided"
+    rows.append({"scan": about.loc[name, "protein"], "what counts as fit": about.loc[name, "what counts as fit"],
+                 "relatives": about.loc[name, "relatives in Swiss-Prot"],
                  "best of the model": "{:+.2f} ({:+.2f} to {:+.2f})".format(*found[model]), "which": model,
                  "best simple baseline": "{:+.2f} ({:+.2f} to {:+.2f})".format(*found[simple]),
-                 "model": "better" if found[model][1] > found[simple][2] else "worse" if found[model][2] < found[simple][1] else "undecided"})
+                 "model": verdict})
 pd.DataFrame(rows).set_index("scan")
 
 # %% [markdown]
@@ -748,7 +759,8 @@ rows = {}
 for name, doubles in measured.items():
     sequence = wild_types[name]
     guesses = {"sum of measured singles": doubles["sum of singles"]}
-    for label, table in {"sum of masked marginals": pc.masked_marginals(plm, sequence).numpy(), "sum of BLOSUM62": blosum_table(sequence)}.items():
+    tables = {"sum of masked marginals": pc.masked_marginals(plm, sequence).numpy(), "sum of BLOSUM62": blosum_table(sequence)}
+    for label, table in tables.items():
         guesses[label] = pc.additive_scores(table, sequence, doubles["mutation"])
     for label, guess in guesses.items():
         rows[label, name] = "{:+.2f} ({:+.2f} to {:+.2f})".format(*spearman_ci(guess, doubles["score"], n_boot=100))
