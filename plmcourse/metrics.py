@@ -11,12 +11,9 @@ def bootstrap_ci(statistic, *samples, n_boot=1000, seed=0, level=0.95):
     statistic : callable
         Takes the samples, returns a float, e.g. ``sklearn.metrics.accuracy_score``.
     *samples : array-like, each of length n
-    n_boot : int
-        Number of bootstrap draws.
-    seed : int
-        Two calls with the same seed give the same interval.
-    level : float
-        Coverage, between 0 and 1.
+    n_boot, seed : int
+        Number of draws; two calls with the same seed give the same interval.
+    level : float, between 0 and 1
 
     Returns
     -------

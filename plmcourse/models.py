@@ -2,9 +2,11 @@
 import importlib.metadata
 import os
 import re
-from argparse import Namespace
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import torch
 from transformers import EsmForMaskedLM, EsmTokenizer
@@ -54,8 +56,7 @@ class PLM:
     ----------
     model : transformers.EsmForMaskedLM, in eval mode
     tokenizer : transformers.EsmTokenizer
-    source : str
-        Where the weights come from, in words.
+    source : str, where the weights come from
     """
 
     model: EsmForMaskedLM
@@ -87,11 +88,7 @@ class PLM:
     def tokenize(self, sequences, names=None):
         """Token ids, padded at the end.
 
-        Parameters
-        ----------
-        sequences : list of str
-        names : list of str, optional
-            How error messages call the sequences.
+        ``names`` is how error messages call the sequences.
 
         Returns
         -------
@@ -114,17 +111,10 @@ class PLM:
 
     @torch.no_grad()
     def forward(self, tokens, **options):
-        """Run the model on token ids with the padding masked out (forgetting that shifts logits by tens).
+        """Run the model on token ids [sequences, tokens] with the padding masked out (forgetting that shifts logits by tens).
 
-        Parameters
-        ----------
-        tokens : LongTensor, shape [sequences, tokens]
-        **options
-            What ``EsmForMaskedLM`` takes, e.g. ``output_hidden_states=True``.
-
-        Returns
-        -------
-        transformers.modeling_outputs.MaskedLMOutput, with ``logits`` of shape [sequences, tokens, 33]
+        ``options`` go to ``EsmForMaskedLM``, e.g. ``output_hidden_states=True``. The output has ``logits`` of shape
+        [sequences, tokens, 33].
         """
         return self.model(input_ids=tokens, attention_mask=tokens != PAD, **options)
 
@@ -206,16 +196,17 @@ def hub_snapshot(size, fetch=True):
     ValueError
         If a weights file does not have the expected SHA-256.
     """
-    from httpx import TransportError
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    for offline in (True, False) if fetch else (True,):
+    for offline in (True, False):
+        if not offline and not (fetch and _hub_answers()):
+            break
         try:
             folder = Path(snapshot_download(size.repository, revision=size.revision, allow_patterns=_WANTED,
-                                            local_files_only=offline, etag_timeout=5))
-        except (LocalEntryNotFoundError, HfHubHTTPError, TransportError):
-            continue  # nothing cached, or the hub cannot be reached or breaks off
+                                            local_files_only=offline))
+        except (LocalEntryNotFoundError, HfHubHTTPError):
+            continue  # nothing cached, or the hub refuses
         missing = [name for name in ("config.json", "vocab.txt") if not (folder / name).is_file()]
         weights = sorted(folder.glob("*.safetensors"))
         if weights and not missing:
@@ -225,6 +216,19 @@ def hub_snapshot(size, fetch=True):
     raise FileNotFoundError(f"the weights of ESM-2 {size.name} ({size.repository}, revision {size.revision[:7]}, safetensors) "
                             "are not complete in the hub cache and cannot be fetched: "
                             f"run 'plmcourse fetch {size.name}' online.")
+
+
+def _hub_answers():
+    """Whether the hub can be reached. Asked once and briefly: huggingface_hub itself would try for half a minute."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=5).close()
+    except OSError as error:  # a refusal is an answer too; certificates are huggingface_hub's business
+        return isinstance(error, HTTPError) or isinstance(getattr(error, "reason", None), ssl.SSLError)
+    return True
 
 
 def _verify(file, size):

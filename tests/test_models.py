@@ -2,10 +2,15 @@
 import dataclasses
 import importlib.metadata
 import shutil
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import huggingface_hub
 import huggingface_hub.constants
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 import plmcourse as pc
 from plmcourse import cli, datasets, models
@@ -93,6 +98,38 @@ def test_8m_falls_back_to_the_embedded_checkpoint_with_a_notice(hub, capsys):
     printed = capsys.readouterr().out
     assert "goes on with its embedded checkpoint" in printed and "not Meta's" in printed
     assert plm.source.startswith("course-8M")
+
+
+def test_without_a_network_nobody_waits_for_the_hub(hub, monkeypatch):
+    """huggingface_hub would try five times; an address where nobody listens is asked once."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", nobody)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    tries = []
+
+    def empty_cache(*names, local_files_only, **options):
+        tries.append("cache" if local_files_only else "hub")
+        raise LocalEntryNotFoundError("nothing there")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", empty_cache)
+    assert pc.load("8M").source.startswith("course-8M")
+    assert tries == ["cache"]
+
+
+def test_a_hub_that_answers_is_asked(monkeypatch):
+    class Refuses(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_error(404)
+
+        def log_message(self, *text):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        assert models._hub_answers()
 
 
 def test_other_sizes_do_not_fall_back(hub):
