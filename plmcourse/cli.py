@@ -31,8 +31,6 @@ def main(arguments=None):
 
 def doctor(_=None):
     """Print Python, device, memory, packages, and for each model size whether its weights are here and would fit."""
-    import torch
-
     from plmcourse import datasets, models
 
     print(f"plmcourse {__version__} · Python {platform.python_version()} · {platform.system()} {platform.machine()}")

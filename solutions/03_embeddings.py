@@ -62,8 +62,8 @@ print(f"{psutil.virtual_memory().available / 1e9:.0f} GB of memory free · PyTor
 
 # %% [markdown]
 # The line above says which weights you have. With a network, that is Meta's ESM-2; without one, a checkpoint that this course has
-# trained, with the same architecture and far less knowledge: its card, `data/models/course-8M/README.md`, says how little. Everything below
-# measures what *your* weights can do, so the figures may differ from your neighbour's. A larger model is one environment variable away:
+# trained, with the same architecture; its card, `data/models/course-8M/README.md`, says on what it was trained and how far it got. Everything
+# below measures what *your* weights can do, so the figures may differ from your neighbour's. A larger model is one environment variable away:
 # `PLMCOURSE_MODEL=650M`.
 
 # %% [markdown]
@@ -426,7 +426,7 @@ point_map(axes[1], PCA(2).fit_transform(vectors), names, "ESM-2 mean vectors, PC
 
 # %% [markdown]
 # *Each point is a protein. Ask of every such figure: would the left map have told the same story? And: has the model seen these families in
-# training? Globins and Ras are in every large database; the embedded checkpoint of this course was trained on little else.* A number answers
+# training? Globins and Ras are in every large database; what the embedded checkpoint has read, its card says.* A number answers
 # better than the eye: how often is the nearest neighbour of the same group?
 
 
