@@ -9,7 +9,9 @@ __version__ = "0.1.0"
 
 # public name -> the module that defines it
 _HOME = {
-    "load": "models", "to_fair_esm": "models", "FAMILY": "models",
+    "load": "models", "untrained": "models", "to_fair_esm": "models", "FAMILY": "models",
+    "mask_tokens": "pretraining", "mlm_loss": "pretraining", "perplexity": "pretraining", "audit_masking": "pretraining",
+    "unigram_perplexity": "pretraining", "masked_perplexity": "pretraining",
     "embed": "embeddings", "mean_pool": "embeddings", "nearest_label": "embeddings",
     "masked_marginals": "scoring", "wild_type_marginals": "scoring", "mutation_score": "scoring",
     "pseudo_log_likelihood": "scoring", "pseudo_perplexity": "scoring", "additive_scores": "scoring",
@@ -18,7 +20,7 @@ _HOME = {
     "cluster_split": "datasets",
     "check": "checks", "hint": "checks", "progress": "checks",
 }
-_MODULES = ("checks", "datasets", "embeddings", "metrics", "models", "plots", "scoring", "sequences")
+_MODULES = ("checks", "datasets", "embeddings", "metrics", "models", "plots", "pretraining", "scoring", "sequences")
 
 __all__ = [*_HOME, *_MODULES]
 

@@ -9,11 +9,11 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import torch
-from transformers import EsmForMaskedLM, EsmTokenizer
+from transformers import EsmConfig, EsmForMaskedLM, EsmTokenizer
 from transformers.utils import logging
 
 from plmcourse import datasets
-from plmcourse.sequences import PAD, clean
+from plmcourse.sequences import MASK, PAD, TOKENS, clean
 
 logging.disable_progress_bar()  # "Loading weights" flickers by in a second and would be part of every notebook's output
 
@@ -117,6 +117,36 @@ class PLM:
         [sequences, tokens, 33].
         """
         return self.model(input_ids=tokens, attention_mask=tokens != PAD, **options)
+
+
+def untrained(layers=6, dim=320, heads=20, seed=0, causal=False, attention="eager"):
+    """An ESM-2 of any size with random weights: to train, or to compare a trained one with.
+
+    Parameters
+    ----------
+    layers, dim, heads : int
+        By default the 8M architecture. The feed-forward layers are four times as wide as ``dim``.
+    seed : int
+        The same seed draws the same weights; the global random state is left as it was.
+    causal : bool
+        Each position sees only itself and those before it, as in an autoregressive model.
+    attention : str
+        For models this small "eager" trains faster on a CPU than "sdpa".
+
+    Returns
+    -------
+    PLM
+        Its model in eval mode, as always: call ``.model.train()`` before training.
+    """
+    config = EsmConfig(vocab_size=len(TOKENS), mask_token_id=MASK, pad_token_id=PAD, hidden_size=dim, num_hidden_layers=layers,
+                       num_attention_heads=heads, intermediate_size=4 * dim, hidden_dropout_prob=0.0,
+                       attention_probs_dropout_prob=0.0, position_embedding_type="rotary", token_dropout=not causal,
+                       emb_layer_norm_before=False, max_position_embeddings=1026, layer_norm_eps=1e-5, vocab_list=TOKENS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = EsmForMaskedLM._from_config(config, attn_implementation=attention)
+    model.config.is_decoder = causal  # read at each call; set earlier, transformers warns that this is unusual
+    return PLM(model.eval(), EsmTokenizer(str(datasets.path(EMBEDDED).parent / "vocab.txt")), "random weights")
 
 
 def load(size=None, device=None, dtype=torch.float32, attention="sdpa"):

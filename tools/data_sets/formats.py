@@ -31,15 +31,16 @@ def fasta_text(sequences: dict[str, str]) -> str:
     return "".join(f">{name}\n{sequence}\n" for name, sequence in sequences.items())
 
 
-def npz(arrays: dict[str, np.ndarray]) -> bytes:
-    """What ``np.savez_compressed`` writes, but with a fixed time in each entry."""
+def npz(arrays: dict[str, np.ndarray], packing: str = "deflate") -> bytes:
+    """What ``np.savez_compressed`` writes, but with a fixed time in each entry; packing "lzma" is slow and small."""
+    method = {"deflate": zipfile.ZIP_DEFLATED, "lzma": zipfile.ZIP_LZMA}[packing]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:
         for name in sorted(arrays):
             content = io.BytesIO()
             np.lib.format.write_array(content, np.ascontiguousarray(arrays[name]), allow_pickle=False)
             entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
-            entry.compress_type, entry.external_attr, entry.create_system = zipfile.ZIP_DEFLATED, 0o644 << 16, 3
+            entry.compress_type, entry.external_attr, entry.create_system = method, 0o644 << 16, 3
             bundle.writestr(entry, content.getvalue(), compresslevel=9)
     return buffer.getvalue()
 

@@ -106,6 +106,32 @@ def pretrain_heldout(packages):
     return pretraining_set(packages, "heldout")
 
 
+@functools.cache
+def family_heldout_members(packages) -> dict[str, list[str]]:
+    """A twelfth (4 to 24) of the distinct members of each family of at least 40, TEM-1 itself never."""
+    sequences, found = swissprot(packages), {}
+    for family, listed in family_members().items():
+        members = shuffled(a for a in listed if a in sequences and len(sequences[a]) <= 1022)
+        if len(members) >= 40:
+            chosen = [a for a in members if a != "P62593" and STANDARD.issuperset(sequences[a])]
+            found[family] = chosen[: min(24, max(4, len(members) // 12))]
+    return found
+
+
+@dataset("family_heldout", "pretraining/family_heldout.fasta.gz", "metastudent-data", GOASP_ALL, UNIPROT, HAMP, "proteins")
+def family_heldout(packages):
+    """Held-out members of {families} of the course's families: ids FAMILY|ACCESSION, {residues} residues.
+
+    Of each family with at least 40 distinct sequences up to 1,022 residues a twelfth, at least 4 and at most 24, in the order of the
+    sha256 of their accessions; TEM-1 itself stays in training. Their relatives, even close ones, are trained on: this
+    measures what is known of a family, pretrain_heldout what is known of proteins in general.
+    """
+    sequences, members = swissprot(packages), family_heldout_members(packages)
+    chosen = {f"{family}|{a}": sequences[a] for family in members for a in members[family]}
+    facts = {"families": len(members), "residues": f"{sum(map(len, chosen.values())):,}"}
+    return gzipped(fasta_text(chosen)), len(chosen), facts
+
+
 def family_set(packages, family):
     """The distinct sequences of one family, standard letters and at most 1,022 residues."""
     sequences, listed = swissprot(packages), family_members()[family]
