@@ -201,7 +201,7 @@ def hras_alignment(packages):
     "models/course-8M/model.safetensors",
     "plmcourse",
     "models/course-8M/README.md",
-    "MIT (weights); trained on UniProtKB/Swiss-Prot, CC BY 4.0",
+    "MIT (weights); trained on UniProtKB/Swiss-Prot, CC BY 4.0, and on profiles of promod3-data, Apache-2.0",
     "this course",
     "parameters",
 )
@@ -219,5 +219,5 @@ def course_8m(packages):
 def companions() -> dict:
     """Size and checksum of the other files of the embedded weights."""
     folder = DATA / "models" / "course-8M"
-    files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".txt"))
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".jsonl", ".txt"))
     return {p.name: {"bytes": p.stat().st_size, "sha256": sha256(p.read_bytes())} for p in files}
