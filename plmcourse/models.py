@@ -137,7 +137,14 @@ def untrained(layers=6, dim=320, heads=20, seed=0, causal=False, attention="eage
     -------
     PLM
         Its model in eval mode, as always: call ``.model.train()`` before training.
+
+    Raises
+    ------
+    ValueError
+        For a causal model with other than eager attention, which transformers' ESM would not mask.
     """
+    if causal and attention != "eager":
+        raise ValueError(f"a causal model needs attention='eager', not {attention!r}: with that every position would see all others")
     config = EsmConfig(vocab_size=len(TOKENS), mask_token_id=MASK, pad_token_id=PAD, hidden_size=dim, num_hidden_layers=layers,
                        num_attention_heads=heads, intermediate_size=4 * dim, hidden_dropout_prob=0.0,
                        attention_probs_dropout_prob=0.0, position_embedding_type="rotary", token_dropout=not causal,

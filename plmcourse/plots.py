@@ -40,9 +40,9 @@ def token_strip(tokens, marked=None):
     for y, row in enumerate(rows):
         for x, token in enumerate(row):
             residue = 4 <= token <= 28
-            edge, line = ("#c03000", 2.5) if (y, x) in (marked or ()) else ("white", 1)
-            ax.add_patch(plt.Rectangle((x, y), 1, 1, facecolor=blue if residue else grey, edgecolor=edge, linewidth=line))
-            ax.text(x + 0.5, y + 0.5, TOKENS[token], ha="center", va="center", fontsize=11 if residue else 8.5)
+            edge, line, layer = ("#c03000", 2.5, 3) if (y, x) in (marked or ()) else ("white", 1, 2)
+            ax.add_patch(plt.Rectangle((x, y), 1, 1, facecolor=blue if residue else grey, edgecolor=edge, linewidth=line, zorder=layer))
+            ax.text(x + 0.5, y + 0.5, TOKENS[token], ha="center", va="center", fontsize=11 if residue else 8.5, zorder=4)
     ax.set(xlim=(-0.05, width + 0.05), ylim=(len(rows) + 0.05, -0.05))  # room for the frame at the edge
     ax.axis("off")
     return ax

@@ -2,6 +2,7 @@
 import ast
 import copy
 import linecache
+import math
 import re
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ import plmcourse as pc
 from plmcourse.checks import EXERCISES, CheckFailed, check
 
 SOLUTIONS = Path(__file__).resolve().parents[1] / "solutions"
-FILES = {"3": "03_embeddings.py", "4": "04_zero_shot_mutations.py"}
+FILES = {"1": "01_masked_language_modeling.py", "3": "03_embeddings.py", "4": "04_zero_shot_mutations.py"}
 
 # Statements for speed or memory alone, without which the answer is the same: (function, statement): why
 SPARED = {}
@@ -78,7 +79,7 @@ def without(tree, path):
 
 def run(trees, file):
     """Define these functions in a namespace like a notebook's."""
-    namespace = {"pc": pc, "np": np, "pd": pd, "torch": torch}
+    namespace = {"pc": pc, "np": np, "pd": pd, "torch": torch, "math": math, "F": torch.nn.functional}
     code = "\n\n".join(ast.unparse(tree) for tree in trees)
     linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
     exec(compile(code, file, "exec"), namespace)

@@ -215,3 +215,19 @@ def test_fetch_says_what_is_missing(capsys, hub):
     assert cli.main(["fetch", "35M"]) == 0
     assert cli.main(["fetch", "7M"]) == 1
     assert "there is no size '7M'" in capsys.readouterr().err
+
+
+def test_a_causal_model_sees_nothing_to_the_right():
+    plm = models.untrained(layers=2, dim=32, heads=2, causal=True)
+    logits = plm.forward(plm.tokenize(["MKTAY", "MKTAW"])).logits
+    assert torch.equal(logits[0, :5], logits[1, :5]) and not torch.allclose(logits[0, 5], logits[1, 5])
+    with pytest.raises(ValueError, match="attention='eager', not 'sdpa'"):
+        models.untrained(causal=True, attention="sdpa")
+
+
+def test_untrained_models_differ_by_their_seed_alone():
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    one, same, other = (models.untrained(layers=1, dim=16, heads=2, seed=seed).model.lm_head.dense.weight for seed in (0, 0, 1))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+    assert torch.equal(torch.random.get_rng_state(), state)

@@ -39,6 +39,7 @@ MIXTURE = {"general": 0.15, "family": 0.5, "chain": 0.35}  # share of the crops
 SIZE_POWER = {"general": 0.0, "family": 0.4, "chain": 0.0}  # a group of n proteins is drawn in proportion to n to this power
 VISIBLE = 0.3  # weight of a visible position, whose target is the profile; a masked one has 1
 LETTER = 0.5  # share of the true letter in the target of a masked position that has a profile
+DECAY = 2 / 3  # share of the budget over which the learning rates fall
 LOG_EVERY, MEASURE_SECONDS = 10, 600  # steps between lines of the log; seconds between held-out perplexities
 MICROBATCHES = 4  # per step on a CPU: more than there are workers, so that none waits long for the other
 
@@ -169,7 +170,7 @@ class Run:
         saved, shown = self.seconds, self.seconds or -math.inf  # the first line of a new run is measured
         with tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}", disable=None) as bar:
             while (done := self.done()) < 1:
-                rate = warm_up_and_decay(done)
+                rate = warm_up_and_decay(done, decay=DECAY)
                 batch = microbatches(self.corpus, self.step, args.tokens // args.crop, args.crop, args.device)
                 self.losses.append(self.trainer.step(batch, loss, rate))
                 self.residues += sum(int((part[0] >= FIRST).sum()) for part in batch)
@@ -235,7 +236,7 @@ def described(args, corpus) -> dict:
         "targets": f"masked: the letter, with a profile {LETTER:g} letter and {1 - LETTER:g} profile; visible, with a profile: the "
                    f"profile, weight {VISIBLE:g}",
         "optimisers": f"Muon {args.muon:g} for the encoder's matrices, AdamW {args.adamw:g} for the rest",
-        "schedule": "2 % warm-up, level, linear decay over the last half",
+        "schedule": "2 % warm-up, level, linear decay over the last two thirds of the time",
     }
 
 

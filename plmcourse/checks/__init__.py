@@ -1,6 +1,7 @@
 """Checks of the exercises: ``check``, ``hint``, ``progress``. One module per notebook holds the steps."""
 
-from plmcourse.checks import embeddings, zero_shot_mutations  # noqa: F401  (importing them registers their exercises)
+# importing them registers their exercises
+from plmcourse.checks import embeddings, masked_language_modeling, zero_shot_mutations  # noqa: F401
 from plmcourse.checks.engine import EXERCISES, CheckFailed, Wrong, check, hint, points, progress, scores
 
 __all__ = ["EXERCISES", "CheckFailed", "Wrong", "check", "hint", "points", "progress", "scores"]
