@@ -15,7 +15,7 @@
 #
 # Hide one residue in seven, ask what stood there, look up the answer, adjust. Nobody labels anything; the sequences are question and answer at once.
 # This notebook builds that game piece by piece, finds the mistakes that people make in it, and then lets a small network play it for half a
-# minute.
+# minute at a time.
 #
 # **You will be able to**
 #
@@ -25,9 +25,10 @@
 # * train a protein language model from random weights, and say what it learned and what it did not;
 # * explain what a model gives up that reads from left to right only.
 #
-# **Before you start**: Python, a little PyTorch (tensors, indexing); what an amino acid is. The course follows a lecture on protein language models;
+# **Before you start**: Python, a little PyTorch (tensors, indexing); what an amino acid is. How a transformer is built is notebook 2's subject; here
+# it is a box with the words below on it. The course follows a lecture on protein language models;
 # boxes that begin "The lecture says" compare its statements with what the model does. **Time**: about 2½ hours with the exercises; the code itself
-# runs in two to three minutes. **Difficulty**: ◆ to ◆◆◆.
+# runs in two to three minutes on two idle cores. **Difficulty**: ◆ to ◆◆◆.
 #
 # | word | means here |
 # |---|---|
@@ -36,7 +37,12 @@
 # | label | the right answer at a selected position; −100 elsewhere, which the loss skips |
 # | logits | the model's 33 raw scores per position, before they become probabilities |
 # | nat | unit of surprise with the natural logarithm: −log p; 1 nat is 1.44 bits |
-# | perplexity | exp of the mean surprise: among how many equally likely letters the model seems to choose |
+# | softmax | turns logits into probabilities that sum to 1 |
+# | perplexity | exp of the mean surprise: among how many equally likely letters the model seems to choose. Confidently wrong guesses push it above that |
+# | attention | the step in which each position looks at others and takes something over from them; notebook 2 builds it |
+# | hidden state | the vector that stands for a position between two layers |
+# | gradient, optimiser | how the loss changes with each parameter, and the rule that moves the parameters accordingly |
+# | checkpoint | the parameters of a trained model in a file |
 
 # %%
 import importlib.util
@@ -64,7 +70,7 @@ plm = pc.load()
 print(f"{psutil.virtual_memory().available / 1e9:.0f} GB of memory free · PyTorch {torch.__version__.split('+')[0]}")
 
 # %% [markdown]
-# The line above says which weights you have. No figure is written into the text below; the cells compute them for your model.
+# The line above says which weights you have. No result is written into the text below; the cells compute them for your model.
 # `PLMCOURSE_MODEL=650M` gives a larger one.
 
 # %% [markdown]
@@ -92,8 +98,8 @@ print(blank)
 print("   ".join(f"{pc.sequences.TOKENS[i]} {p:.0%}" for p, i in zip(best.values, best.indices.tolist())), f"   (true: {hbb[92]})")
 
 # %% [markdown]
-# A guess is worth something only against a cheaper one. Whoever knows nothing of haemoglobin can still say that leucine is common in proteins and
-# tryptophan rare. So we compare with **how common each residue is** in a sample of Swiss-Prot.
+# A guess is worth something only against a cheaper one. Without knowing anything of haemoglobin you can still say that leucine is common in proteins
+# and tryptophan rare. So we compare with **how common each residue is** in a sample of Swiss-Prot.
 
 # %%
 general_train = list(pc.datasets.load("pretrain_train").values())
@@ -104,16 +110,17 @@ print(f"{len(general_train):,} proteins, {len(text):,} residues; "
       f"commonest {pc.RESIDUES[frequency.argmax()]} {frequency.max():.1%}, rarest {pc.RESIDUES[frequency.argmin()]} {frequency.min():.1%}")
 
 # %% alt="Two bar charts of the model's probabilities for the 20 residues at the haem-binding histidine 92 and at position 87 of human haemoglobin beta; dots mark how common each residue is in proteins."
-fig, axes = plt.subplots(2, 1, figsize=(8.5, 4.6), sharex=True)
+fig, axes = plt.subplots(2, 1, figsize=(8.5, 4.6), sharex=True, sharey=True)
 for ax, number in zip(axes, (92, 87)):
-    ax.bar(list(pc.RESIDUES), guesses(hbb, number)[4:24], label="model, residue masked")
+    bars = ax.bar(list(pc.RESIDUES), guesses(hbb, number)[4:24], label="model, residue masked")
+    bars[pc.RESIDUES.index(hbb[number])].set(edgecolor="#c03000", linewidth=2.5)
     ax.plot(list(pc.RESIDUES), frequency, "o", color="#404040", markersize=5, label="frequency in proteins")
     ax.set(ylabel="probability", title=f"position {number}, true residue {hbb[number]}")
 axes[0].legend()
 axes[1].set_xlabel("residue");
 
 # %% [markdown]
-# *Bars: the model; dots: how common each residue is anywhere. Bars that follow the dots are the guess of someone who has not read the sequence. The
+# *Bars: the model, the true residue framed; dots: how common each residue is anywhere. Bars that follow the dots are the guess of someone who has not read the sequence. The
 # further they depart from the dots, the more the model claims to know about this place; whether it is right is another question, and the rest of this
 # notebook is about measuring that.*
 #
@@ -147,6 +154,10 @@ print(f"probability at position 92 that is not on the 20 residues: {1 - found[4:
 # ### Exercise 1.1 · Corrupt a batch · ◆◆ · 20 minutes
 #
 # The function that everything else here rests on. Its bugs do not crash; they make a model that is a little worse, and nobody knows why.
+#
+# How an exercise works: write your lines in place of `raise NotImplementedError`, run the cell, then run the check below it. It says what is right (✓),
+# what is wrong (✗, with the smallest example) and what it has not tested yet (–). Whatever it says, you go on: with your function if it passes, else
+# with the course's own. `pc.hint("1.1")` gives a hint, and a clearer one each time you ask; the third is almost the answer.
 
 
 # %%
@@ -158,7 +169,8 @@ def mask_tokens(tokens, generator, mask_prob=0.15):
     tokens : LongTensor, shape [B, T]
         A padded batch as ``plm.tokenize`` returns it. Not to be changed.
     generator : torch.Generator
-        The only source of randomness: ``torch.rand(..., generator=generator)``. The same seed gives the same result.
+        The only source of randomness: every draw (``torch.rand``, ``torch.randint``, …) gets ``generator=generator``. The same seed
+        gives the same result.
     mask_prob : float
         Each standard residue (ids 4 to 23, nothing else) is selected with this probability, independently of all others.
 
@@ -194,12 +206,12 @@ framed = {(2 * row + half, column) for row, column in (labels != IGNORE).nonzero
 pc.plots.token_strip(rows, marked=framed);
 
 # %% [markdown]
-# *First and third row: the proteins. Second and fourth: what the model sees. A framed box that is the same in both rows was selected and left
-# alone, and still has to be guessed; `<cls>`, `<eos>` and padding are never framed.*
+# *First and third row: the proteins. Second and fourth: what the model sees. If a framed box is the same in both rows, it was selected and left
+# alone (or the random draw hit the original), and still has to be guessed; `<cls>`, `<eos>` and padding are never framed.*
 #
 # ### Why not `<mask>` always?
 #
-# Write a wrong residue into the protein, in plain sight, and ask the model what belongs there. Someone who always copies what is visible says:
+# Write a wrong residue into the protein, in plain sight, and ask the model what belongs there. A model that always copies what is visible says:
 # the wrong one.
 
 # %%
@@ -223,8 +235,9 @@ print(f"position masked      {masked_true:10.1%} {masked_wrong:14.1%}")
 print(f"wrong one visible    {visible_true:10.1%} {visible_wrong:14.1%}")
 
 # %% [markdown]
-# Seeing the wrong letter raises its probability, as it should: of the selected residues that are *not* `<mask>`, half are what they seem. What
-# counts is that it does not go to 100 %: the model still weighs what it sees against the surroundings. Notebook 4 uses that to score mutants in a
+# Seeing the wrong letter raises its probability, and it should: of the *visible* residues that the model was asked about in training, about half
+# were true and half random, so it pays to trust them partly. What counts is that the probability does not go to 100 %: the model still weighs what it
+# sees against the surroundings. Notebook 4 uses that to score mutants in a
 # single pass. A model trained with `<mask>` alone would have been free to answer anything at all at visible places, since nobody ever asked it
 # there.
 
@@ -249,7 +262,7 @@ for k in (1, 2, 5, 20, 33):
 # %% [markdown]
 # ### Exercise 1.2 · Loss and perplexity · ◆ · 15 minutes
 #
-# Two functions of two lines each. Mind what the mean runs over, and remember that half precision has three digits.
+# Two short functions. Mind what the mean runs over, and remember that half precision has three digits.
 
 
 # %%
@@ -307,12 +320,15 @@ for kind, where in kinds.items():
 print(f"{'all selected':20} {int((labels != IGNORE).sum()):5} positions   perplexity {perplexity(logits, labels):8.1f}")
 
 # %% [markdown]
-# Three different questions under one name. "Left as it was" is easy for whoever trusts the page, "replaced" is hard for the same reason. When you
-# read a perplexity in a paper, ask which of them it is about; below it is always about **masked residues only**.
+# Three different questions under one name. "Left as it was" is easy for a model that trusts what it sees, "replaced" is hard for the same reason:
+# a perplexity far above 33 means confidently wrong. When you read a perplexity in a paper, ask which question it answers; below, a *masked*
+# perplexity is about masked residues only.
 #
 # > **The lecture says** in its formula that the loss is a *sum* over the masked positions, conditioned on "all the unmasked positions"; its code
 # > averages. **The numbers say** that this matters: a sum grows with length and batch, and so would the gradient. And one selected position in five
 # > is not masked at all, so the model is not even told which positions it has to guess.
+#
+# What the mean runs over matters less in this batch, since its proteins were cut to similar lengths; a short one beside a long one would show it.
 
 # %%
 n = int((labels != IGNORE).sum())
@@ -366,7 +382,7 @@ never = "".join(r for i, r in enumerate(pc.RESIDUES, start=4) if not counts[i])
 print(f"{counts[:4].sum() / counts.sum():.0%} of what is put in is no residue at all; never put in: {never}")
 
 # %% [markdown]
-# *Orange: no residues. (The bars of L, A, G and V are a little lower: the proteins here consist of these four, and a draw that hits the original
+# *Orange: not residues. (The bars of L, A, G and V are a little lower: the proteins here consist of these four, and a draw that hits the original
 # cannot be seen.) "20 amino acids" became the ids 0 to 19.*
 #
 # > **The lecture's masking function** works on its input in place, may mask `<cls>`, `<eos>` and padding, and draws "random amino acids" from the
@@ -398,8 +414,8 @@ def audit_masking(mask_fn):
 
         "mutates_input": the tensor that was handed in is not the same after the call;
         "touches_special": a token that is no residue (any id outside 4 to 23, <pad> and X included) is changed or labelled;
-        "bad_replacements": the tokens put in for others, <mask> aside, include an id outside 4 to 23, or lack one of these 20
-        (when none at all are put in, that is not this bug);
+        "bad_replacements": the tokens put in for others anywhere, <mask> aside, include an id outside 4 to 23, or lack one of
+        these 20 (when none at all are put in, that is not this bug);
         "wrong_labels": a residue has a label that is neither -100 nor its own id, or a changed residue is not labelled, or all
         residues are labelled;
         "wrong_rate": the share of residues that are labelled is not 15 % (planted bugs are off by 5 points or more);
@@ -457,13 +473,13 @@ print("your own:       ", ", ".join(sorted(audit_masking(mask_tokens))) or "noth
 # | `touches_special` | the model is rewarded for guessing padding, which is easy: the loss looks better than it is |
 # | `bad_replacements` | some residues are never seen in a wrong place, and special tokens turn up inside proteins |
 # | `wrong_labels` | the model learns to answer `<mask>`, or what it sees |
-# | `wrong_rate`, `wrong_split` | another task than the one in the paper; the figures cannot be compared |
+# | `wrong_rate`, `wrong_split` | another task than the one in the paper; the numbers cannot be compared |
 # | `ignores_generator` | the run cannot be repeated, so no bug can be hunted down |
 
 # %% [markdown]
 # ## 5. The baseline to beat
 #
-# Perplexity 20 would be pure guessing among 20 residues. But residues are not equally common, and a model that knows nothing else than these
+# Perplexity 20 would be pure guessing among 20 residues. But residues are not equally common, and a model that knows nothing but these
 # frequencies does better than 20. This **unigram** model is the first thing that every network learns, in the first minutes of training, and many
 # a falling curve shows nothing more.
 #
@@ -514,16 +530,23 @@ table.style.format("{:.1f}")
 
 # %% [markdown]
 # Each column's best entry lies on the diagonal, and none is far below 20: frequencies alone are a poor guide, even within a family. Whatever a model
-# scores, **subtract what the frequencies would have scored**. Your loaded model on proteins that neither it nor this notebook trained on
-# (if it is the course's checkpoint; Meta's may have seen some), with the masked residues all hidden at once, 15 % of each protein:
+# scores, **compare it with what the frequencies score**: the ratio of two perplexities, or the difference in nats. Now your loaded model, on general
+# proteins (the course's checkpoint was not trained on them; Meta's may have seen some), 15 % of each hidden at once. Residues of one protein are not
+# independent of each other, so the interval comes from drawing whole proteins.
 
 # %%
 few = general_test[:60]
-nats = torch.cat(pc.pretraining.masked_nll(plm, few)).numpy()
-value, low, high = (math.exp(x) for x in pc.bootstrap_ci(np.mean, nats))
-print(f"masked perplexity on {len(few)} general proteins: {value:.1f}  ({low:.1f} to {high:.1f}); "
-      f"unigram {unigram_perplexity(general_train, few):.1f}")
-print("published for Meta's 8M (OMGprot50): 10.4")
+sums = np.array([(nats.sum().item(), len(nats)) for nats in pc.pretraining.masked_nll(plm, few)])
+value, low, high = pc.bootstrap_ci(lambda rows: math.exp(rows[:, 0].sum() / rows[:, 1].sum()), sums)
+unigram = unigram_perplexity(general_train, few)
+print(f"masked perplexity on {len(few)} general proteins: {value:.1f}  ({low:.1f} to {high:.1f});  unigram {unigram:.1f}")
+print("the interval lies below the unigram: the model knows something of proteins in general" if high < unigram else
+      "the interval holds the unigram or lies above it: nothing shows that the model knows more of such proteins than frequencies")
+print("for orientation: Meta's 8M is published with 10.4, on another set of proteins (OMGprot50)")
+
+# %% [markdown]
+# Hold this against the confident guesses of section 1. Haemoglobin has hundreds of relatives in any training set; most of these sixty proteins
+# have few. "What does the model know?" has no answer until you say: of which proteins?
 
 # %% [markdown]
 # ## 6. The perplexity of one protein
@@ -600,7 +623,8 @@ pd.DataFrame(rows).T.style.format("{:.1f}")
 # %% [markdown]
 # Where "as it is" lies below "shuffled", the model has learned something about order in this protein. Where "reversed" looks like "shuffled", it is
 # not only a matter of which residues like to be neighbours: direction is part of it. Where all of them lie near the unigram column, the protein is
-# one of many that the model has no idea of.
+# one of many that the model has no idea of. And where a shuffled protein scores *worse* than the unigram, the model is confidently wrong: it takes
+# the composition, or a word here and there, for a family that it knows.
 
 # %% [markdown]
 # ## 7. Pretraining, live
@@ -723,11 +747,12 @@ def words(protein):
 
 
 known = [words(protein) for protein in globin_train]
-likeness = np.array([max(len(words(p) & k) / len(words(p)) for k in known) for p in globin_test])
-each = np.array([masked_surprise(globin_net, p).mean().item() for p in globin_test])
+long = [protein for protein in globin_test if len(protein) >= 100]  # a fragment has few words, and any of them decides
+likeness = np.array([max(len(words(p) & k) / len(words(p)) for k in known) for p in long])
+each = np.array([masked_surprise(globin_net, p).mean().item() for p in long])
 near = likeness >= 0.8
 for label, which in (("80 % of words or more", near), ("fewer", ~near)):
-    print(f"nearest training globin shares {label:22} {which.sum():3} proteins, perplexity {math.exp(each[which].mean()):5.1f}")
+    print(f"nearest training globin shares {label:22} {which.sum():3} proteins, typical perplexity {math.exp(each[which].mean()):5.1f}")
 print(f"rank correlation of likeness and surprise: {pc.metrics.spearman(likeness, each):+.2f}")
 
 # %% alt="Scatter plot: each held-out globin's perplexity under the small network against its likeness to the nearest training globin; a dashed line marks the unigram perplexity."
@@ -735,13 +760,14 @@ fig, ax = plt.subplots(figsize=(6.4, 3.6))
 ax.scatter(likeness, np.exp(each), s=28, linewidth=0, alpha=0.8)
 ax.axhline(lines["globins"], linestyle="--", color="#404040", linewidth=1)
 ax.text(1.01, lines["globins"], "unigram", transform=ax.get_yaxis_transform(), va="center", color="#404040")
-ax.set(xlabel="share of three-letter words in the nearest training globin", ylabel="masked perplexity", yscale="log",
+ax.set(xlabel="share of its three-letter words found in the nearest training globin", ylabel="masked perplexity", yscale="log",
        yticks=[2, 5, 10, 20], yticklabels=[2, 5, 10, 20])
 ax.minorticks_off();
 
 # %% [markdown]
-# *Each dot is a held-out globin. If the cloud falls to the right, a part of "understanding globins" is having met a close relative.* A random split
-# flatters; notebook 3 makes that a topic of its own. The dots at the left are the honest ones.
+# *Each dot is a held-out globin of at least 100 residues. If the cloud falls to the right, a part of "understanding globins" is having met a close
+# relative.* Single dots that defy the trend are worth a look of their own. A random split flatters; notebook 3 makes that a topic of its own. The dots
+# at the left are the honest ones.
 
 # %% [markdown]
 # ## 8. Left to right, or both sides?
@@ -752,7 +778,7 @@ ax.minorticks_off();
 # ### One model, half the context
 #
 # The cleanest experiment changes nothing but the context. Take your loaded model and haemoglobin, and guess each residue twice: with both sides
-# visible, and with the protein cut off right behind it.
+# visible, and with the protein cut off right after it.
 
 # %%
 def surprise_from_the_left(sequence):
@@ -784,12 +810,13 @@ fig, ax = plt.subplots(figsize=(8, 3.6))
 ax.plot(*windows(both_sides), "o-", label="both sides")
 ax.plot(*windows(left_side), "s-", label="left side only")
 ax.axhline(math.log(unigram_perplexity(general_train, [hbb])), linestyle="--", color="#404040", linewidth=1, label="unigram")
-ax.set(xlabel="position in haemoglobin β", ylabel="mean surprise (nats)", ylim=(0, None))
+ax.set(xlabel="position in haemoglobin β (the first M counted)", ylabel="mean surprise (nats)", ylim=(0, None))
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5));
 
 # %% [markdown]
-# *Windows of nine residues. The gap between the curves is what the right-hand side is worth. From the left alone, any model has to begin in the
-# dark: at the first residues there is nothing to go by.*
+# *Windows of nine residues. The gap between the curves is what the right-hand side is worth to this model.* Where the left-side curve begins above the
+# dashed line, the model does worse than frequencies: a protein of three letters and a `<mask>` is nothing that it has met in training. So part of the
+# gap at the left end is surprise at the question, not missing context; further on there is enough to go by.
 #
 # ### Two ways to train
 #
@@ -798,7 +825,7 @@ ax.legend(loc="center left", bbox_to_anchor=(1, 0.5));
 # to the right.) We train two, on the same crops as the globin network of section 7:
 #
 # * **left side, masked**: the very same game with the very same masks. Only the attention differs.
-# * **next residue**: the game that causal models really play. Nothing is masked; the labels are the input moved by one.
+# * **next residue**: the game that causal models really play. Nothing is masked; the labels are the input shifted by one.
 
 
 # %%
@@ -867,14 +894,12 @@ ax.set(xlabel="position in the protein", ylabel="mean surprise (nats)", ylim=(0,
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5));
 
 # %% [markdown]
-# *Windows of nine residues, mean over all held-out globins.* If you expected the network with both sides to win, so did we. What can be compared?
+# *Windows of nine residues, mean over all held-out globins.* What can be compared?
 #
 # * **Circles against triangles**: same masks, same labels, same number of steps; only the attention differs. More context can only help a network
-#   that has learned to *use* it. On a budget of seconds, the order tells who learns faster, not who is better in the end. One suspect: a position
-#   that can only look back can tell how far it is from the beginning by how many there are to look at, and in whole globins, which all begin alike,
-#   "where am I?" is half the answer. With both sides and rotary embeddings, which know only distances, that has to be learned. (A suspicion, not a
-#   result: the discussion asks for a test.)
-# * **Squares against the others**: same number of passes, but almost seven times as many answers, and a context without holes. That is the economy of
+#   that has learned to *use* it. If the triangles lie lower, the causal network has not understood globins better: it has learned faster. On a budget
+#   of seconds the order tells no more than that. (Why faster? The discussion has a suspect.)
+# * **Squares against the others**: same number of passes, but six to seven times as many answers, and a context without holes. That is the economy of
 #   causal training.
 # * **What neither shows**: a long training, where the first experiment of this section is the better guide, and what the hidden states are good
 #   for. A causal network's vector for residue 5 has seen four neighbours; with both sides it has seen the whole protein. For embeddings and
@@ -896,14 +921,14 @@ print(f"given     {globin[:30]}\nwritten   {written}\nnature    {globin[30:90]}\
       f"its nearest training globin shares {max(likeness[globin_test.index(p)] for p in whole):.0%} of its three-letter words")
 
 # %% [markdown]
-# Impressive until you read the last line: a close relative was in the training set, and the network recites.
+# If most letters agree, read the last line before you admire it: with close relatives in the training set, the network may simply recite.
 
 # %% [markdown]
 # ## 9. The checkpoint that comes with the course
 #
-# The same game, on more proteins and for longer, with one addition: where the relatives of a protein are known, the network is asked for *all*
-# the residues that they have at a place, each with its share, and not for the one letter alone. That says more per residue. The training wrote a
-# log, and here it is. (`data/models/course-8M/README.md` says on what the checkpoint was trained and how good it is; `tools/pretrain.py` is the
+# The same game, on more proteins and for longer, with one addition: where the relatives of a protein are known, the label is not one letter alone but
+# how often each letter stands at that place among the relatives (60 % L, 30 % I, …). That says more per residue. The training wrote a log, and here
+# it is. (`data/models/course-8M/README.md` says on what the checkpoint was trained and how good it is; `tools/pretrain.py` is the
 # program.)
 
 # %%
@@ -918,9 +943,11 @@ history = pd.DataFrame(measured["perplexity"].tolist(), index=measured["residues
 history.iloc[[0, -1]].round(1)
 
 # %% alt="Training curves of the embedded checkpoint: held-out masked perplexity against millions of residues seen, a thick line for general proteins, thinner lines for course families, a dashed line for the unigram baseline."
-fig, ax = plt.subplots(figsize=(8, 4.2))
-for family in history.columns.drop("general"):
-    ax.plot(history.index, history[family], linewidth=1.4, label=f"{family} ({relatives[family]})")
+names = {"HBB": "globins", "HRAS": "small GTPases", "CheY": "CheY", "Thioredoxin": "thioredoxins", "Ubiquitin": "ubiquitins",
+         "HEWL": "lysozymes C", "BPTI": "Kunitz domains", "TEM1": "β-lactamases", "DHFR_ECOLI": "DHFR"}
+fig, ax = plt.subplots(figsize=(8.5, 4.4))
+for family, marker in zip(history.columns.drop("general"), "os^vD<>Xp"):
+    ax.plot(history.index, history[family], marker=marker, linewidth=1.3, label=f"{names[family]} ({relatives[family]})")
 ax.plot(history.index, history["general"], color="black", linewidth=3, label="general proteins")
 ax.axhline(unigram_perplexity(general_train, general_test), linestyle="--", color="#404040", linewidth=1, label="unigram, general")
 ax.set(xlabel="million residues seen", ylabel="held-out masked perplexity", yscale="log",
@@ -929,10 +956,13 @@ ax.minorticks_off()
 ax.legend(bbox_to_anchor=(1, 1), loc="upper left");
 
 # %% [markdown]
-# *Thin lines: held-out members of families that this course works with, in brackets the number of their members in Swiss-Prot; thick: general proteins, whose close relatives were kept out of the
-# training; dashed: what frequencies alone would score. It is section 7 once more, on a larger scale: one network, the same steps for all, and the
-# lines fall at very different times. Compare the number of a family's members with the order in which the lines fall; and think of how alike the
-# members are, since numbers are not all.*
+# *Thin lines: held-out members of families that this course works with, in brackets the number of their members in Swiss-Prot; thick: general
+# proteins, whose close relatives were kept out of the training; dashed: what frequencies alone would score.*
+#
+# It is section 7 once more, on a larger scale: one network, the same steps for all, and the lines fall at very
+# different times. Compare the order in which they fall with the number of members; and think of how alike the members are, since numbers are not
+# everything.
+#
 # Keep this picture in mind through the other notebooks. Where a result looks too good, ask whether the protein belongs to a family that the model has
 # met often; where it looks bad, whether it belongs to none.
 
@@ -940,8 +970,9 @@ ax.legend(bbox_to_anchor=(1, 1), loc="upper left");
 # ## Discussion
 #
 # * ESM-2 drew its training sequences cluster by cluster, not protein by protein. What would the curves of section 9 look like otherwise?
-# * Section 8 suspects that the causal network profits from knowing where it is. Which experiment would decide it? (One idea: crops that begin
-#   anywhere, without `<cls>`.)
+# * Why might a causal network learn a family faster? One suspect: a position that can only look back can tell how far it is from the beginning by
+#   how many there are to look at, and in whole globins "where am I?" is half the answer. A network with both sides knows distances only (notebook 2:
+#   rotary embeddings) and has to find out. Which experiment would decide it? (One idea: crops that begin anywhere, without `<cls>`.)
 # * 15 % is tradition. What would 5 % and what would 50 % change, for the signal per pass and for the difficulty of each guess?
 # * You want a model that proposes new proteins, and one that scores mutants. Which of the two objectives do you take for each, and what would you
 #   measure to be sure?

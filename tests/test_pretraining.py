@@ -307,3 +307,13 @@ def test_levels_keep_frequencies():
     assert kept.dtype == np.uint8 and not kept[3].any() and kept.max() <= 31
     back = kept.astype(float) ** 2 / np.maximum(1, (kept.astype(float) ** 2).sum(1, keepdims=True))
     assert np.abs(back - profile).max() < 0.05
+
+
+def test_clusters_can_be_thinned_out():
+    import pack_corpus
+
+    proteins = {name: f"M{name}" for name in "ACDEF"}
+    cluster_of = {"A": "A", "C": "A", "D": "A", "E": "E", "F": "F"}
+    rows = list(pack_corpus.general_rows(proteins, cluster_of, 2, 2))
+    assert len(rows) == 2 and {sequence for *_, sequence, _ in rows} < {"MA", "MC", "MD"}
+    assert len({group for _, group, *_ in pack_corpus.general_rows(proteins, cluster_of, 1, 1)}) == 3

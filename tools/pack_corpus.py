@@ -111,13 +111,13 @@ def pack(rows: list[tuple[str, int, str, np.ndarray | None]], sources: list[str]
     }
 
 
-def general_rows(proteins, cluster_of, most: int):
-    """Rows of Swiss-Prot, cluster by cluster."""
+def general_rows(proteins, cluster_of, smallest: int, most: int):
+    """Rows of Swiss-Prot, cluster by cluster; clusters of fewer than ``smallest`` proteins are left out."""
     members = defaultdict(list)
     for name in proteins:
         members[cluster_of[name]].append(name)
     for number, first in enumerate(sorted(members)):
-        for name in shuffled(members[first])[:most]:
+        for name in shuffled(members[first])[:most] if len(members[first]) >= smallest else ():
             yield "general", number, proteins[name], None
 
 
@@ -132,6 +132,7 @@ def main() -> None:
     ask = argparse.ArgumentParser(description="Pack the pretraining corpus (see the head of this file).")
     ask.add_argument("out", type=Path)
     ask.add_argument("--members", type=int, default=3, help="most proteins of a Swiss-Prot cluster")
+    ask.add_argument("--smallest", type=int, default=1, help="least proteins of a Swiss-Prot cluster that is kept")
     ask.add_argument("--levels", type=int, default=31, help="steps in which a profile's frequencies are kept")
     ask.add_argument("--cache", type=Path, default=ROOT / "build" / "data-cache", help="where packages are kept")
     args = ask.parse_args()
@@ -143,7 +144,7 @@ def main() -> None:
     listed = swissprot.family_members()
     members = {family: [a for a in names if a in proteins and len(proteins[a]) <= 1022] for family, names in listed.items()}
     profiles = family_profiles({a: proteins[a] for names in members.values() for a in names}, proteins)
-    rows = [*general_rows(proteins, clusters(everything, 0.5, "easy-linclust"), args.members),
+    rows = [*general_rows(proteins, clusters(everything, 0.5, "easy-linclust"), args.smallest, args.members),
             *family_rows(members, {a: (proteins[a], profile) for a, profile in profiles.items()}),
             *(("chain", i, *chain) for i, (name, chain) in enumerate(chains.items()) if name not in out)]
     args.out.parent.mkdir(parents=True, exist_ok=True)

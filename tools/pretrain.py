@@ -19,6 +19,8 @@ import math
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +39,8 @@ modeling_esm.gelu = torch.nn.functional.gelu
 
 MIXTURE = {"general": 0.15, "family": 0.5, "chain": 0.35}  # share of the crops
 SIZE_POWER = {"general": 0.0, "family": 0.4, "chain": 0.0}  # a group of n proteins is drawn in proportion to n to this power
-VISIBLE = 0.3  # weight of a visible position, whose target is the profile; a masked one has 1
+VISIBLE = 0.3  # weight of a visible position with a profile, which is its target; a masked one has 1. Falls to 0 in the last half:
+# which letters may stand in for a visible one is learned early, and what its surroundings say is left to learn
 LETTER = 0.5  # share of the true letter in the target of a masked position that has a profile
 DECAY = 2 / 3  # share of the budget over which the learning rates fall
 LOG_EVERY, MEASURE_SECONDS = 10, 600  # steps between lines of the log; seconds between held-out perplexities
@@ -103,7 +106,7 @@ def microbatches(corpus, step, crops, length, device):
     return found
 
 
-def loss(model, microbatch):
+def loss(model, microbatch, visible=VISIBLE):
     """Summed cross-entropy and its weight. Targets: the letter where masked; the profile where there is one, masked or visible."""
     corrupted, labels, levels = microbatch
     with torch.autocast(corrupted.device.type, torch.bfloat16):
@@ -115,7 +118,7 @@ def loss(model, microbatch):
     of_profile = -(profile * log_probs[..., FIRST:LAST]).sum(-1) / profile.sum(-1).clamp(min=1)
     share = torch.where(profiled, LETTER, 1.0)
     nll = torch.where(masked, share * of_letter + (1 - share) * of_profile, of_profile)
-    weight = masked + VISIBLE * (profiled & ~masked)
+    weight = masked + visible * (profiled & ~masked)
     return (weight * nll).sum(), weight.sum()
 
 
@@ -168,11 +171,15 @@ class Run:
         """Until the budget is spent."""
         args, begin = self.args, time.monotonic() - self.seconds
         saved, shown = self.seconds, self.seconds or -math.inf  # the first line of a new run is measured
+        draw = partial(microbatches, self.corpus, crops=args.tokens // args.crop, length=args.crop, device=args.device)
+        ahead = ThreadPoolExecutor(1)  # draws the next step while this one is computed: a GPU would wait for it
+        coming = ahead.submit(draw, self.step)
         with tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}", disable=None) as bar:
             while (done := self.done()) < 1:
                 rate = warm_up_and_decay(done, decay=DECAY)
-                batch = microbatches(self.corpus, self.step, args.tokens // args.crop, args.crop, args.device)
-                self.losses.append(self.trainer.step(batch, loss, rate))
+                batch, coming = coming.result(), ahead.submit(draw, self.step + 1)
+                weighted = partial(loss, visible=VISIBLE * min(1, 2 * (1 - done)))
+                self.losses.append(self.trainer.step(batch, weighted, rate))
                 self.residues += sum(int((part[0] >= FIRST).sum()) for part in batch)
                 self.step += 1
                 self.seconds = time.monotonic() - begin
@@ -234,7 +241,7 @@ def described(args, corpus) -> dict:
         "crops": f"{args.tokens // args.crop} per step, at most {args.crop} tokens",
         "masking": "15 % of the residues: 80 % <mask>, 10 % random, 10 % unchanged",
         "targets": f"masked: the letter, with a profile {LETTER:g} letter and {1 - LETTER:g} profile; visible, with a profile: the "
-                   f"profile, weight {VISIBLE:g}",
+                   f"profile, weight {VISIBLE:g}, in the last half falling to 0",
         "optimisers": f"Muon {args.muon:g} for the encoder's matrices, AdamW {args.adamw:g} for the rest",
         "schedule": "2 % warm-up, level, linear decay over the last two thirds of the time",
     }

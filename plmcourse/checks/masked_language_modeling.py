@@ -772,7 +772,7 @@ def _unigram_mistakes(train, test):
         "Train and test are exchanged: count in train, score test.": math.log(_true_unigram(test, train)),
         "The letters are counted in test: that is knowing the answer. Count in train.": math.log(_true_unigram(test, test)),
         "The letters are counted in train and test together; test must be new.": math.log(_true_unigram([*train, *test], test)),
-        "No count was raised by 1 (add-one smoothing).": cross(a / a.sum(), b),
+        "You did not add 1 to the counts (add-one smoothing).": cross(a / a.sum(), b),
         "You add 1 to each count but divide by the old sum: the 20 probabilities must add up to 1.": cross((a + 1) / a.sum(), b),
         "You add 1 to each count and to the sum; 20 counts have grown, so the sum grows by 20.": cross((a + 1) / (a.sum() + 1), b),
         "Smoothing runs over 33 tokens; asked for are the 20 standard amino acids.": cross((a + 1) / (a.sum() + 33), b),
