@@ -907,7 +907,7 @@ ax.legend(loc="center left", bbox_to_anchor=(1, 0.5));
 # * Causal surprises **add up** to −log of the probability of the whole protein, and new proteins can be drawn letter by letter. Masked ones do not.
 
 # %%
-globin = max(whole, key=lambda protein: likeness[globin_test.index(protein)])  # the held-out globin with the closest relative
+globin = max(whole, key=lambda protein: likeness[long.index(protein)])  # the held-out globin with the closest relative
 total = causal_surprise(next_net, globin).sum().item()
 print(f"-log p(a held-out globin) = {total:.0f} nats; with 20 equally likely letters it would be {len(globin) * math.log(20):.0f}")
 tokens = next_net.tokenize([globin])[:, :31]  # <cls> and 30 residues; the rest is written by the network
