@@ -918,7 +918,7 @@ for _ in range(60):
 written = "".join(pc.RESIDUES[i - 4] for i in tokens[0, 31:].tolist())
 same = np.mean([a == b for a, b in zip(written, globin[30:90])])
 print(f"given     {globin[:30]}\nwritten   {written}\nnature    {globin[30:90]}\n{same:.0%} of the 60 letters agree; "
-      f"its nearest training globin shares {max(likeness[globin_test.index(p)] for p in whole):.0%} of its three-letter words")
+      f"its nearest training globin shares {max(likeness[long.index(p)] for p in whole):.0%} of its three-letter words")
 
 # %% [markdown]
 # If most letters agree, read the last line before you admire it: with close relatives in the training set, the network may simply recite.

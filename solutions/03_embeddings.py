@@ -474,8 +474,9 @@ print(f"the two components drawn above hold {shares[:2].sum():.0%} of the varian
 # property off the vectors. If a linear probe succeeds, the property is laid out plainly; if it fails, it may still be there in a
 # tangled form.
 #
-# Three properties of each residue, from crystal structures and families of homologs. No model of this family was trained on such labels (the
-# sequences themselves it may have read):
+# Three properties of each residue, from crystal structures and families of homologs. No ESM-2 was trained on labels of structure (the
+# sequences themselves it may have read). Conservation is another matter for the course's own checkpoint: it was trained with profiles of homologs of
+# other chains.
 #
 # * **secondary structure**: helix, strand or neither, as the program DSSP reads it from the coordinates (8 states reduced to 3);
 # * **burial**: less than a quarter of the residue's surface touches water;

@@ -12,7 +12,7 @@ from plmcourse.checks.engine import Exercise, expect, expect_close, expect_value
 from plmcourse.checks.tiny import course_plm, tiny_plm
 from plmcourse.sequences import CLS, EOS, MASK, PAD, RESIDUES, TOKENS
 
-_IGNORE = -100
+_IGNORE = pretraining.IGNORE
 
 
 def _seeded(seed=0):
