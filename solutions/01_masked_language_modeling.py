@@ -816,7 +816,7 @@ ax.legend(loc="center left", bbox_to_anchor=(1, 0.5));
 # %% [markdown]
 # *Windows of nine residues. The gap between the curves is what the right-hand side is worth to this model.* Where the left-side curve begins above the
 # dashed line, the model does worse than frequencies: a protein of three letters and a `<mask>` is nothing that it has met in training. So part of the
-# gap at the left end is surprise at the question, not missing context; further on there is enough to go by.
+# gap there is surprise at the question, not missing context.
 #
 # ### Two ways to train
 #

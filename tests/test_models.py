@@ -173,12 +173,14 @@ def test_transformers_and_fair_esm_agree():
     real = tokens != pc.sequences.PAD
     assert (ours.logits - theirs["logits"])[real].abs().max() < 1e-4
     for layer in range(7):
-        assert (ours.hidden_states[layer] - theirs["representations"][layer])[real].abs().max() < 1e-4
+        states = ours.hidden_states[layer][real]  # before the final LayerNorm they grow to a hundred, and rounding with them
+        assert (states - theirs["representations"][layer][real]).abs().max() < 1e-5 * states.abs().max()
     eager = pc.load(EMBEDDED, attention="eager")
     contacts = eager.model.predict_contacts(tokens, real.long())
     for row, protein in enumerate(PROTEINS):
         part = slice(0, len(protein))
-        assert (contacts[row, part, part] - theirs["contacts"][row, part, part]).abs().max() < 1e-4
+        # among two residues a head may attend to neither: both libraries then divide zero by zero
+        assert torch.allclose(contacts[row, part, part], theirs["contacts"][row, part, part], rtol=0, atol=1e-4, equal_nan=len(protein) < 3)
 
 
 def test_pypi_esm_in_the_place_of_fair_esm_is_named(monkeypatch):
