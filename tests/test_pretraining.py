@@ -182,7 +182,7 @@ def test_the_number_of_microbatches_does_not_change_a_step():
 
 
 def smoke(folder):
-    command = [sys.executable, str(ROOT / "tools" / "pretrain.py"), "smoke", str(folder), "--workers", "2"]
+    command = [sys.executable, str(ROOT / "tools" / "pretrain.py"), "--smoke", str(folder), "--workers", "2"]
     return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True)
 
 

@@ -9,7 +9,7 @@ The same command goes on where it was stopped, even by a kill: what a step draws
 residues the result is the same to the bit; a budget of seconds ends on time instead. A larger budget continues a finished run.
 
 On a GPU: ``PYTHONPATH=. python tools/pretrain.py corpus.npz OUT --seconds 1500 --tokens 131072 --crop 512``.
-For tests: ``python tools/pretrain.py smoke OUT`` trains a tiny model on proteins of ``data/``.
+For tests: ``python tools/pretrain.py --smoke [OUT]`` trains a tiny model on proteins of ``data/``.
 """
 
 import argparse
@@ -37,6 +37,7 @@ from plmcourse.sequences import CLS, EOS, PAD
 # transformers writes GELU out in five elementwise steps, a fifth of the time on a CPU; PyTorch's single one gives the same numbers
 modeling_esm.gelu = torch.nn.functional.gelu
 
+ROOT = Path(__file__).resolve().parents[1]
 MIXTURE = {"general": 0.15, "family": 0.5, "chain": 0.35}  # share of the crops
 SIZE_POWER = {"general": 0.0, "family": 0.4, "chain": 0.0}  # a group of n proteins is drawn in proportion to n to this power
 VISIBLE = 0.3  # weight of a visible position with a profile, which is its target; a masked one has 1. Falls to 0 in the last half:
@@ -250,8 +251,9 @@ def described(args, corpus) -> dict:
 def arguments():
     """The command line."""
     ask = argparse.ArgumentParser(description="Train the course's checkpoint (see the head of this file).")
-    ask.add_argument("corpus", help="file from tools/pack_corpus.py, or the word smoke")
-    ask.add_argument("out", type=Path, help="folder; a run in it is continued")
+    ask.add_argument("corpus", nargs="?", help="file from tools/pack_corpus.py; not with --smoke")
+    ask.add_argument("out", nargs="?", type=Path, help="folder; a run in it is continued")
+    ask.add_argument("--smoke", action="store_true", help="a tiny model on proteins of data/, in seconds")
     budget = ask.add_mutually_exclusive_group()
     budget.add_argument("--seconds", type=float, default=3600, help="stop after so much training time")
     budget.add_argument("--residues", type=float, help="stop after so many residues")
@@ -263,6 +265,10 @@ def arguments():
     ask.add_argument("--save-seconds", type=float, default=120, help="time between two saved states")
     ask.add_argument("--workers", type=int, help="threads on a CPU (default: all cores)")
     args = ask.parse_args()
+    if args.smoke:
+        args.out = Path(args.corpus or ROOT / "build" / "smoke")
+    elif args.out is None:
+        ask.error("a corpus and a folder are needed, or --smoke")
     args.device = "cuda" if torch.cuda.is_available() else "cpu"
     args.workers = 1 if args.device == "cuda" else args.workers or len(os.sched_getaffinity(0))
     return args
@@ -270,7 +276,7 @@ def arguments():
 
 def main():
     args, size = arguments(), {"layers": 6, "dim": 320, "heads": 20}
-    if args.corpus == "smoke":
+    if args.smoke:
         arrays, size = smoke_corpus(), {"layers": 2, "dim": 32, "heads": 4}
         args.tokens, args.crop, args.save_seconds, args.residues = 512, 64, 0, args.residues or 12_000
     else:
