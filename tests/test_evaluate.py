@@ -130,54 +130,6 @@ def test_mutations_are_measured(plm):
 # ---------------------------------------------------------------- contacts
 
 
-def test_apc_is_the_formula():
-    maps = np.random.default_rng(1).random((2, 3, 5, 5))
-    found = contacts.apc(maps)
-    for layer, head, i, j in np.ndindex(maps.shape):
-        one = maps[layer, head]
-        assert found[layer, head, i, j] == pytest.approx(one[i, j] - one[i].sum() * one[:, j].sum() / one.sum())
-
-
-def test_precision_by_hand():
-    scores, truth = np.zeros((4, 4)), np.zeros((4, 4), bool)
-    scores[0, 1], scores[0, 2], scores[0, 3], scores[1, 3] = 9, 1, 3, 2
-    scores[3, 0] = 99  # below the diagonal: does not count
-    truth[0, 1] = truth[0, 3] = truth[1, 2] = True
-    assert contacts.precision_at_l(scores, truth, 2) == pytest.approx(1 / 3)  # three pairs, all counted
-    assert contacts.precision_at_l(scores, truth, 1) == pytest.approx(2 / 4)  # 01 and 03 of 01, 03, 13, 02
-    assert contacts.precision_at_l(scores, truth, 3) == 1
-    with pytest.raises(ValueError, match="a chain of 4 residues has no pair at separation 24"):
-        contacts.precision_at_l(scores, truth)
-
-
-def test_ties_are_broken_by_the_order_of_pairs():
-    truth = np.zeros((60, 60), bool)
-    truth[0, 1:] = True  # the first 59 of 1,770 pairs; the sixtieth, (1, 2), is none
-    assert contacts.precision_at_l(np.zeros((60, 60)), truth, 1) == pytest.approx(59 / 60)
-
-
-def test_virtual_cb_lies_where_the_atom_is():
-    atoms = datasets.load("1ubq")
-    residues = {}
-    for atom in atoms[~atoms.hetero]:
-        residues.setdefault(int(atom.res_id), {})[str(atom.atom_name)] = atom.coord
-    with_cb = [r for r in residues.values() if "CB" in r]
-    built = contacts.virtual_cb(np.array([[r["N"], r["CA"], r["C"]] for r in with_cb]))
-    away = np.linalg.norm(built - [r["CB"] for r in with_cb], axis=1)
-    assert len(with_cb) == 70 and away.mean() < 0.2 and away.max() < 0.5  # a mirror image would be 2 Å off
-
-
-def test_attention_between_residues(plm):
-    maps = contacts.attention_maps(plm, "MKTAYIAK")
-    assert maps.shape == (2, 2, 8, 8)
-    tokens = plm.tokenize(["MKTAYIAK"])
-    whole = plm.forward(tokens, output_attentions=True).attentions[1][0, 0]
-    assert np.allclose(maps[1, 0], whole[1:9, 1:9].numpy())
-    fast = models.untrained(layers=1, dim=16, heads=2, attention="sdpa")
-    with pytest.raises(ValueError, match='load it with attention="eager"'):
-        contacts.attention_maps(fast, "MKTAYIAK")
-
-
 def test_the_head_finds_contacts_that_one_map_shows(plm, chains, monkeypatch):
     """Three maps of noise and one with the contacts: the regression must find it and keep pairs and scores together."""
     truth = {chain["sequence"]: contacts.contact_map(chain["xyz"]) for chain in chains}
@@ -185,13 +137,13 @@ def test_the_head_finds_contacts_that_one_map_shows(plm, chains, monkeypatch):
     def planted(_, sequence):
         maps = np.random.default_rng(len(sequence)).random((2, 2, len(sequence), len(sequence))) * 0.02
         maps[1, 0] += np.tril(truth[sequence])  # later residues look at earlier ones, not the reverse
-        return maps
+        return torch.from_numpy(maps)
 
     blind = contacts.measure(plm, chains[:2], chains[2:])
     monkeypatch.setattr(contacts, "attention_maps", planted)
     found = contacts.measure(plm, chains[:2], chains[2:])
     ceiling = np.mean(
-        [contacts.precision_at_l(truth[c["sequence"]].astype(float), truth[c["sequence"]]) for c in chains[2:]]
+        [contacts.precision_at_l(truth[c["sequence"]].astype(float), truth[c["sequence"]], contacts.LONG_RANGE) for c in chains[2:]]
     )
     assert found["model"][0] == pytest.approx(ceiling) and found["gain"][0] > 0.2 > blind["gain"][0]
     assert found["heads"] == 4 and 1 <= found["heads_used"] <= 4

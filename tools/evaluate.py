@@ -60,11 +60,10 @@ def rounded(value):
 
 def measure(folder, names) -> dict:
     """Figures of these sections: what evaluation.json holds."""
-    found = {}
     with contextlib.redirect_stdout(sys.stderr):
+        plm = models.load(folder)
+        found = {"weights": description(folder, plm)}
         for name in tqdm(names, desc="sections", unit="section"):
-            plm = models.load(folder, attention="eager" if name == "contacts" else "sdpa")
-            found = found or {"weights": description(folder, plm)}
             found[name] = SECTIONS[name](plm)
     return rounded(found)
 

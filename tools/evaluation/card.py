@@ -5,6 +5,7 @@ import textwrap
 from evaluation import contacts, mutations, perplexity, structure
 
 from plmcourse import datasets
+from plmcourse.contacts import CUTOFF
 
 FAMILIES = {
     "general": "general proteins",
@@ -147,7 +148,7 @@ def contacts_text(found):
     ]
     about = paragraph(
         f"Precision of the L best of all pairs at least {contacts.LONG_RANGE} residues apart, L the length of the"
-        f" chain; contact: Cβ-Cβ below {contacts.CUTOFF:g} Å (Cβ built from the backbone). {found['chains']} chains of"
+        f" chain; contact: Cβ-Cβ below {CUTOFF:g} Å (Cβ built from the backbone). {found['chains']} chains of"
         " `chains_test`.",
         f"The head is a sparse logistic regression over the corrected maps of all {found['heads']} heads (it uses"
         f" {found['heads_used']}), fitted on {found['chains_fitted']} chains of `chains_train`; the baseline is a"
