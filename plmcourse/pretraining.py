@@ -205,7 +205,7 @@ class Trainer:
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; torch.optim.Muon.
     """
 
-    def __init__(self, model, muon_lr=0.02, adamw_lr=4e-4, workers=1):
+    def __init__(self, model, muon_lr=0.02, adamw_lr=2e-3, workers=1):
         self.model, self.peak = model, (muon_lr, adamw_lr)
         # neither gets a gradient from this loss: the contact head, and the position table that rotary models never read
         named = [(name, p) for name, p in model.named_parameters() if "contact_head" not in name

@@ -107,7 +107,7 @@ def functions(path):
             yield node.name, node.end_lineno - node.lineno + 1
 
 
-@pytest.mark.parametrize("path", [*PACKAGE, *sorted((ROOT / "tools").glob("*.py"))], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*PACKAGE, *sorted((ROOT / "tools").rglob("*.py"))], ids=lambda path: path.name)
 def test_functions_have_at_most_40_lines(path):
     assert [(name, lines) for name, lines in functions(path) if lines > 40] == []
 

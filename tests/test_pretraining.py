@@ -317,3 +317,11 @@ def test_clusters_can_be_thinned_out():
     rows = list(pack_corpus.general_rows(proteins, cluster_of, 2, 2))
     assert len(rows) == 2 and {sequence for *_, sequence, _ in rows} < {"MA", "MC", "MD"}
     assert len({group for _, group, *_ in pack_corpus.general_rows(proteins, cluster_of, 1, 1)}) == 3
+
+
+def test_a_continued_run_says_where():
+    from pretrain import raised_again
+
+    rates = [0.2, 0.7, 1.0, 1.0, 0.5, 0.01, 0.8, 0.4, 0.01, 0.3]
+    assert raised_again([{"step": 10 * i, "rate": rate} for i, rate in enumerate(rates)]) == [50, 80]
+    assert raised_again([{"step": 10 * i, "rate": rate} for i, rate in enumerate(rates[:6])]) == []

@@ -261,8 +261,9 @@ def advice(figures):
         [SCANS[n] for n, gain in gains.items() if (verdict(gain) == "better") is wanted] for wanted in (True, False)
     )
     good, not_good = ([f"zero-shot scores ({listed(names)})"] if names else [] for names in (won, lost))
+    precision, guessed = (figures["contacts"][name][0] for name in ("model", "distance"))
     for name, gain in (
-        ("long-range contacts", figures["contacts"]["gain"]),
+        (f"long-range contacts (precision {precision:.3f} against {guessed:.3f})", figures["contacts"]["gain"]),
         ("secondary structure", figures["structure"]["gain_over_window_of_7"]),
     ):
         (good if verdict(gain) == "better" else not_good).append(name)
