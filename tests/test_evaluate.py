@@ -348,7 +348,7 @@ def test_the_judgement_follows_the_figures():
     assert "above on TEM-1; below on haemagglutinin" in good
     assert "0.45) is above the 0.399 published" in good
     assert (
-        "It clearly beats baselines without a model in zero-shot scores (TEM-1), long-range contacts and secondary"
+        "It clearly beats baselines without a model in zero-shot scores (TEM-1), long-range contacts (precision"
         in good
     )
     assert "Not for conclusions about zero-shot scores (haemagglutinin):" in good
