@@ -15,12 +15,16 @@ _HOME = {
     "embed": "embeddings", "mean_pool": "embeddings", "nearest_label": "embeddings",
     "masked_marginals": "scoring", "wild_type_marginals": "scoring", "mutation_score": "scoring",
     "pseudo_log_likelihood": "scoring", "pseudo_perplexity": "scoring", "additive_scores": "scoring",
+    "scaled_dot_product_attention": "architecture", "apply_rotary": "architecture", "TransformerBlock": "architecture",
+    "MiniESM2": "architecture", "count_parameters": "architecture",
+    "attention_maps": "contacts", "apc": "contacts", "precision_at_l": "contacts", "fit_contact_head": "contacts",
+    "head_profile": "contacts", "contact_map": "contacts",
     "parse_mutation": "sequences", "apply_mutations": "sequences", "read_fasta": "sequences", "RESIDUES": "sequences",
     "bootstrap_ci": "metrics", "spearman_ci": "metrics",
     "cluster_split": "datasets",
     "check": "checks", "hint": "checks", "progress": "checks",
 }
-_MODULES = ("checks", "datasets", "embeddings", "metrics", "models", "plots", "pretraining", "scoring", "sequences")
+_MODULES = ("architecture", "checks", "contacts", "datasets", "embeddings", "metrics", "models", "plots", "pretraining", "scoring", "sequences")
 
 __all__ = [*_HOME, *_MODULES]
 

@@ -263,12 +263,13 @@ def fit_contact_head(maps, contacts, min_separation=6, c=0.15):
     truth = np.concatenate(truth)
     if truth.all() or not truth.any():
         raise ValueError(f"of {len(truth)} training pairs {truth.sum()} are contacts: a regression needs both kinds")
-    fitted = _sparse_regression(c).fit(np.concatenate(features), truth)
+    fitted = sparse_regression(c).fit(np.concatenate(features), truth)
     return ContactHead(fitted.coef_.reshape(shape), float(fitted.intercept_[0]))
 
 
-def _sparse_regression(c):
-    # scikit-learn 1.8 renamed the way to ask for an L1 penalty
+def sparse_regression(c):
+    """scikit-learn's logistic regression with an L1 penalty of inverse strength ``c``, before it is fitted."""
+    # scikit-learn 1.8 renamed the way to ask for it
     renamed = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 8)
     l1 = {"l1_ratio": 1.0} if renamed else {"penalty": "l1"}
     return LogisticRegression(C=c, solver="liblinear", random_state=0, **l1)

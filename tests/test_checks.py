@@ -21,7 +21,7 @@ HERE = os.pathsep.join([str(Path(plmcourse.__file__).parents[1]), os.environ.get
 
 
 def answers(kind):
-    """All answers of a kind as pytest parameters (number, function); the name says which."""
+    """All answers of a kind as pytest parameters (number, function or class); the name says which."""
     found = []
     for number in NUMBERS:
         module = importlib.import_module(f"wrong_answers.e{number.replace('.', '_')}")
@@ -130,6 +130,84 @@ def test_stub_is_not_implemented_yet(fresh, capsys, number):
     assert "Traceback" not in printed.out + printed.err
     assert (list(returned) if len(exercise.references) > 1 else [returned]) == exercise.references
     assert scores()[number] == 0
+
+
+CLASSES = [number for number in NUMBERS if isinstance(EXERCISES[number].references[0], type)]
+
+
+class Stub(torch.nn.Module):
+    """What a student's notebook holds for a class: both methods raise."""
+
+    def __init__(self, *sizes):
+        super().__init__()
+        raise NotImplementedError("write your answer here")
+
+    def forward(self, *inputs):
+        raise NotImplementedError("write your answer here")
+
+
+def half_done(reference):
+    """A class whose __init__ is written and whose forward is not."""
+
+    class HalfDone(reference):
+        def forward(self, *inputs):
+            raise NotImplementedError("write your answer here")
+
+    return HalfDone
+
+
+@pytest.mark.parametrize("number", CLASSES)
+def test_stub_of_a_class_is_not_implemented_yet(fresh, capsys, number):
+    (reference,) = EXERCISES[number].references
+    for given in (Stub, half_done(reference)):
+        assert check(number, given) is reference
+        assert "is not implemented yet" in capsys.readouterr().out
+        assert scores()[number] == 0
+
+
+@pytest.mark.parametrize("number", CLASSES)
+def test_object_instead_of_class(fresh, number):
+    (reference,) = EXERCISES[number].references
+    with pytest.raises(TypeError, match=f"{number} checks a class, not a {reference.__name__}: write its name without brackets"):
+        check(number, reference(*(16, 2) if number == "2.3" else (2, 16, 2)))
+
+
+def test_errors_in_a_class_name_method_and_line(fresh, capsys):
+    reference = EXERCISES["2.3"].references[0]
+
+    class Unfinished(torch.nn.Module):
+        def __init__(self, dim, heads):
+            self.norm1 = torch.nn.LayerNorm(dim)
+
+    class Broken(reference):
+        def forward(self, x, mask=None):
+            return x + self.nonsense(x)
+
+    class Careless(reference):
+        def forward(self, x, mask=None):
+            x += 1
+            return super().forward(x, mask)
+
+    for given, wanted in (
+            (Unfinished, ("Unfinished stopped with AttributeError", "(in the line: self.norm1 = torch.nn.LayerNorm(dim))")),
+            (Broken, ("Broken.forward stopped with AttributeError", "(in the line: return x + self.nonsense(x))")),
+            (Careless, ("Careless.forward changes its input: argument 1",))):
+        check("2.3", given)
+        printed = capsys.readouterr()
+        assert all(part in printed.out for part in wanted), printed.out
+        assert "goes on with its own class" in printed.out and "Traceback" not in printed.out + printed.err
+
+
+def test_an_input_changed_in_place_is_put_back(fresh, capsys):
+    def careless(hidden, tokens):
+        tokens += 1
+        return hidden.sum(1)
+
+    for _ in range(2):
+        check("3.2", careless)
+        assert "careless changes its input: argument 2" in capsys.readouterr().out
+        check("3.2", *first_right("3.2"))
+        assert "✓ 3.2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("number", NUMBERS)

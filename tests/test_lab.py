@@ -1,4 +1,4 @@
-"""Notebook 3 in JupyterLab as a student meets it: a real server, a real browser, Run All Cells."""
+"""Notebooks 3 and 8 in JupyterLab as a student meets them: a real server, a real browser, Run All Cells."""
 import json
 import os
 import shutil
@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from build_notebooks import BAR
 
-NAME = "03_embeddings.ipynb"
+NAMES = ("03_embeddings.ipynb", "08_attention_contacts.ipynb")
 # a bar that stays is a widget in the page, whatever the notebook itself leaves behind
 WIDGET = "from tqdm.notebook import tqdm\nfor _ in tqdm(range(3), desc='a widget'):\n    pass"
 # no question about news, no look for updates, and all cells in the page at once instead of those in view
@@ -45,9 +45,10 @@ def lab(root, tmp_path_factory):
     """Address of a running JupyterLab over a copy of the student notebooks."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(root / "notebooks", folder / "notebooks")
-    notebook = nbformat.read(folder / "notebooks" / NAME, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(WIDGET, id="widget"))
-    nbformat.write(notebook, folder / "notebooks" / NAME)
+    for name in NAMES:
+        notebook = nbformat.read(folder / "notebooks" / name, as_version=4)
+        notebook.cells.append(nbformat.v4.new_code_cell(WIDGET, id="widget"))
+        nbformat.write(notebook, folder / "notebooks" / name)
     for name, values in SETTINGS.items():
         path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True)
@@ -83,24 +84,33 @@ def wait_for(address, server, log, seconds=90):
 
 
 @pytest.fixture(scope="module")
-def page(lab, chromium, root):
-    """Notebook 3 after Run All Cells."""
+def browser(chromium):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.goto(f"{lab}/lab/tree/{NAME}")
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
-        try:
-            run_all_cells(page, f"{lab}/api/kernels")
-            page.wait_for_function(ENDED, timeout=420_000, polling=500)
-            page.wait_for_timeout(1000)  # the last outputs are drawn
-        finally:
-            (root / "build").mkdir(exist_ok=True)
-            page.screenshot(path=root / "build" / "lab-03.png")
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def page(request, lab, browser, root):
+    """A notebook after Run All Cells."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(f"{lab}/lab/tree/{request.param}")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
+    try:
+        run_all_cells(page, f"{lab}/api/kernels")
+        page.wait_for_function(ENDED, timeout=420_000, polling=500)
+        page.wait_for_timeout(1000)  # the last outputs are drawn
+    finally:
+        (root / "build").mkdir(exist_ok=True)
+        page.screenshot(path=root / "build" / f"lab-{request.param[:2]}.png")
+    yield page
+    # its kernel would keep memory and a core from the next
+    for kernel in page.request.get(f"{lab}/api/kernels").json():
+        page.request.delete(f"{lab}/api/kernels/{kernel['id']}")
+    page.close()
 
 
 def run_all_cells(page, kernels, tries=6):
@@ -141,3 +151,20 @@ def test_widgets_are_drawn(page):
     assert "a widget:" in text.replace("\u2007", " ")  # tqdm pads with figure spaces
     for failure in ("Error displaying widget", "Loading widget", "Could not render", "HBox(children"):
         assert failure not in text
+
+
+def test_the_head_browser_follows_its_sliders(page):
+    """Notebook 8: another head, another picture."""
+    picture = page.locator(".jp-OutputArea-output .widget-vbox img.widget-image")
+    if "08_" not in page.url:
+        assert picture.count() == 0
+        return
+    before = picture.get_attribute("src")
+    shown = page.locator(".jp-OutputArea-output .widget-vbox .widget-readout")
+    numbers = shown.all_inner_texts()
+    handle = page.locator(".jp-OutputArea-output .widget-vbox .noUi-handle").first
+    handle.focus()
+    page.keyboard.press("ArrowLeft" if int(numbers[0]) > 1 else "ArrowRight")
+    page.wait_for_function("""before => document.querySelector('.widget-vbox img.widget-image').src !== before""", arg=before, timeout=60_000)
+    assert shown.all_inner_texts() != numbers
+    assert picture.evaluate("el => el.naturalWidth") > 300

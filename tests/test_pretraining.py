@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import EsmForMaskedLM
 
 from plmcourse import datasets, pretraining
 from plmcourse.models import untrained
@@ -325,3 +326,18 @@ def test_a_continued_run_says_where():
     rates = [0.2, 0.7, 1.0, 1.0, 0.5, 0.01, 0.8, 0.4, 0.01, 0.3]
     assert raised_again([{"step": 10 * i, "rate": rate} for i, rate in enumerate(rates)]) == [50, 80]
     assert raised_again([{"step": 10 * i, "rate": rate} for i, rate in enumerate(rates[:6])]) == []
+
+
+def test_weights_are_halved_and_angles_are_not(tmp_path):
+    from pretrain import halved
+    from safetensors.torch import load_file
+
+    plm = untrained(layers=2, dim=32, heads=2)
+    halved(plm.model).save_pretrained(tmp_path)
+    angles = {name: value for name, value in plm.model.named_buffers() if name.endswith("inv_freq")}
+    stored = load_file(tmp_path / "model.safetensors")
+    kept = [value for name, value in stored.items() if name.endswith("inv_freq")]
+    assert kept and all(torch.equal(value, next(iter(angles.values()))) for value in kept)
+    assert {value.dtype for name, value in stored.items() if not name.endswith("inv_freq")} == {torch.float16}
+    read = EsmForMaskedLM.from_pretrained(tmp_path, dtype=torch.float32)
+    assert {name: torch.equal(value, dict(read.named_buffers())[name]) for name, value in angles.items()} == dict.fromkeys(angles, True)

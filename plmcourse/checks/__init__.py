@@ -1,7 +1,13 @@
 """Checks of the exercises: ``check``, ``hint``, ``progress``. One module per notebook holds the steps."""
 
 # importing them registers their exercises
-from plmcourse.checks import embeddings, masked_language_modeling, zero_shot_mutations  # noqa: F401
+from plmcourse.checks import (  # noqa: F401
+    attention_contacts,
+    embeddings,
+    esm2_architecture,
+    masked_language_modeling,
+    zero_shot_mutations,
+)
 from plmcourse.checks.engine import EXERCISES, CheckFailed, Wrong, check, hint, points, progress, scores
 
 __all__ = ["EXERCISES", "CheckFailed", "Wrong", "check", "hint", "points", "progress", "scores"]

@@ -41,7 +41,7 @@ class CheckFailed(AssertionError):
 
 @dataclass
 class Exercise:
-    """An exercise: what is asked for, the course's own functions, hints from vague to almost the line, and steps."""
+    """An exercise: what is asked for, the course's own functions or classes, hints from vague to almost the line, and steps."""
 
     number: str
     references: list
@@ -122,11 +122,11 @@ def smallest(strategy, differs):
         raise Wrong("Two calls with the same input give two answers.") from flaky
 
 
-def observed(function):
+def observed(function, name=None):
     """Wrap a student's function: its errors become sentences, and changing an argument in place is noticed."""
-    name = getattr(function, "__name__", "the function")
+    name = name or getattr(function, "__name__", "the function")
 
-    @functools.wraps(function)
+    @functools.wraps(function, updated=())
     def call(*arguments, **options):
         before = [copy.deepcopy(a) if isinstance(a, (torch.Tensor, np.ndarray, list)) else a for a in arguments]
         try:
@@ -142,21 +142,52 @@ def observed(function):
             model.eval()  # the next check must not suffer
             expect(not left_in_training, f"{name} leaves the model in training mode: call .eval() again, or leave the mode alone.")
         expect(result is not None, f"{name} returns None: is the line with 'return' missing?", _call(name, arguments, options))
-        for position, (old, new) in enumerate(zip(before, arguments), start=1):
-            same = (
-                torch.equal(old, new)
-                if isinstance(old, torch.Tensor)
-                else np.array_equal(old, new) if isinstance(old, (np.ndarray, list)) else True
-            )
-            expect(
-                same,
-                f"{name} changes its input: argument {position} is not the same after the call. Work on a copy, "
-                f"{'.clone()' if isinstance(old, torch.Tensor) else '.copy()'}.",
-            )
+        _expect_unchanged(name, before, arguments)
         return result
 
     call.student = function
     return call
+
+
+def _expect_unchanged(name, before, arguments):
+    for position, (old, new) in enumerate(zip(before, arguments), start=1):
+        if _same(old, new):
+            continue
+        if _shape(old) == _shape(new) != ():
+            new[:] = old  # the next check must get what was meant
+        copied = ".clone()" if isinstance(old, torch.Tensor) else ".copy()"
+        raise Wrong(f"{name} changes its input: argument {position} is not the same after the call. Work on a copy, {copied}.")
+
+
+def _same(old, new):
+    if isinstance(old, list):
+        return len(old) == len(new) and all(map(_same, old, new))
+    if isinstance(old, torch.Tensor):
+        return torch.equal(old, new)
+    return np.array_equal(old, new) if isinstance(old, np.ndarray) else old is new or old == new
+
+
+def _shape(value):
+    return tuple(value.shape) if hasattr(value, "shape") else (len(value),)
+
+
+def observed_class(student):
+    """Wrap a student's class of modules: what :func:`observed` does for a function, it does for making one and for ``forward``."""
+    name = getattr(student, "__name__", "the class")
+    build = observed(student)
+
+    def make(*arguments, **options):
+        torch.manual_seed(0)  # a module draws its first weights: the same each time
+        made = build(*arguments, **options)
+        expect(
+            isinstance(made, torch.nn.Module),
+            f"{_call(name, arguments, options)} makes a {type(made).__name__}; asked for is a class that inherits from torch.nn.Module.",
+        )
+        made.forward = observed(made.forward, f"{name}.forward")
+        return made
+
+    make.student = student
+    return make
 
 
 def _call(name, arguments, options):
@@ -167,6 +198,8 @@ def _call(name, arguments, options):
             return "plm"
         if hasattr(value, "shape"):
             return f"{type(value).__name__} of shape {list(value.shape)}"
+        if isinstance(value, list) and value and hasattr(value[0], "shape"):
+            return f"[{len(value)} x {type(value[0]).__name__}]"
         return reprlib.repr(value)
 
     return f"{name}({', '.join([*map(short, arguments), *(f'{key}={short(value)}' for key, value in options.items())])})"
@@ -174,8 +207,9 @@ def _call(name, arguments, options):
 
 def _line(function, error):
     """Where in the student's own code an error came up, in words."""
-    file = getattr(getattr(function, "__code__", None), "co_filename", None)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    parts = [function, *getattr(function, "__dict__", {}).values()]  # of a class, its methods
+    files = {part.__code__.co_filename for part in parts if hasattr(part, "__code__")}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
     return f" (in the line: {frames[-1].line})" if frames and frames[-1].line else ""
 
 
@@ -187,14 +221,14 @@ def find(number):
 
 
 def check(number, *functions):
-    """Check the answer to an exercise and return the function to go on with.
+    """Check the answer to an exercise and return the function or class to go on with.
 
     Parameters
     ----------
     number : str
         Such as "3.2".
     *functions : callable
-        The student's functions, in the order in which the exercise names them.
+        The student's functions or classes, in the order in which the exercise names them.
 
     Returns
     -------
@@ -209,9 +243,10 @@ def check(number, *functions):
     exercise = find(number)
     if len(functions) != len(exercise.references):
         raise TypeError(f"exercise {number} checks {' and '.join(exercise.names)}: pass {'both' if len(exercise.names) == 2 else 'it'}")
-    for function in functions:
-        if not callable(function):
-            raise TypeError(f"exercise {number} checks a function, not a {type(function).__name__}: write its name without brackets")
+    for function, reference in zip(functions, exercise.references):
+        kind = "class" if isinstance(reference, type) else "function"
+        if not callable(function) or isinstance(function, torch.nn.Module):
+            raise TypeError(f"exercise {number} checks a {kind}, not a {type(function).__name__}: write its name without brackets")
     outcome, wrong = _run(exercise, functions)
     _earned[number] = sum(points for _, points, passed in outcome if passed)
     text = _report(exercise, outcome, wrong)
@@ -225,11 +260,15 @@ def check(number, *functions):
 def _run(exercise, functions):
     """Run steps until one fails: list of (title, points, passed: True, False or None for not run), and what stopped it."""
     outcome, stopped = [], None
-    students = [observed(function) for function in functions]
+    students = [
+        observed_class(function) if isinstance(reference, type) else observed(function)
+        for function, reference in zip(functions, exercise.references)
+    ]
     for title, points, test in exercise.steps:
         if stopped is None:
             try:
-                test(*students)
+                with torch.random.fork_rng(devices=[]):  # checks draw numbers, too: the notebook's stay as they would be
+                    test(*students)
             except (Wrong, NotImplementedError) as wrong:
                 stopped = wrong
                 outcome.append((title, points, False))
@@ -256,11 +295,12 @@ def _report(exercise, outcome, wrong):
         )
     if wrong is None:
         return f"✓ {exercise.number} {names}    {exercise.points} of {exercise.points} points"
+    kind = "class" if isinstance(exercise.references[0], type) else "function"
     marks = "   ".join(f"{title} {'✓' if passed else '–' if passed is None else '✗'}" for title, _, passed in outcome)
     lines = [f"✗ {exercise.number} {names}    {marks}    {earned} of {exercise.points} points", f"  {wrong}"]
     if getattr(wrong, "case", None):
         lines.append(f"  Smallest case: {wrong.case}")
-    lines.append(f'  The course goes on with its own function; pc.hint("{exercise.number}") helps.')
+    lines.append(f'  The course goes on with its own {kind}; pc.hint("{exercise.number}") helps.')
     return "\n".join(lines)
 
 
