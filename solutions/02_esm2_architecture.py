@@ -33,11 +33,14 @@
 # |---|---|
 # | B, T, dim | proteins in a batch, tokens per protein (padding included), numbers per token |
 # | head, H, D | attention is done H times side by side, each time on D = dim / H numbers |
+# | language-model head | something else that is called head: the last layers, which turn vectors into logits |
+# | contact head | a third one: a small model on top of the attention maps, the subject of notebook 8; not built here |
 # | query, key, value | what a token looks for, what it offers to be found by, what it hands over |
 # | residual stream | the vectors that run through the whole model; blocks only ever add to them |
 # | logits | the model's 33 raw scores per position, before they become probabilities |
-# | LayerNorm | shifts and scales the numbers of each token to mean 0 and variance 1, then stretches them by learned weights |
-# | nat | unit of surprise with the natural logarithm: −log p |
+# | LayerNorm | shifts and scales the numbers of each token to mean 0 and variance 1, then stretches and shifts them by learned numbers, 2 · dim of them |
+# | GELU | a bend, so that layers do not collapse into one: x · Φ(x), a smooth ReLU, Φ being the normal distribution. `F.gelu(x)` is exact ("erf"), `approximate="tanh"` an imitation |
+# | nat | unit of surprise with the natural logarithm: −log p; perplexity is exp of its mean; the KL divergence of two predictions is how many nats the second one wastes |
 # | transformers, fair-esm | two implementations of ESM-2: Hugging Face's library and Meta's own code |
 
 # %%
@@ -70,7 +73,7 @@ print(f"{psutil.virtual_memory().available / 1e9:.0f} GB of memory free · PyTor
 
 # %% [markdown]
 # The line above says which weights you have. No result is written into the text below; the cells compute them for your model.
-# `PLMCOURSE_MODEL=650M` gives a larger one.
+# `pc.load("650M")` in place of `pc.load()` takes a larger one.
 
 # %% [markdown]
 # ## 1. The whole picture
@@ -112,7 +115,7 @@ def draw_block(ax):
     """The residual stream on the left, two sublayers that read from it and add to it."""
     arrow(ax, (-2.6, -0.5), (-2.6, 10.5), linewidth=3, color="#1a5a8a")
     ax.text(-2.95, 5.2, f"residual stream  [B, T, {DIM}]", rotation=90, ha="center", va="center", fontsize=10.5)
-    sublayers = {0.6: ["LayerNorm", f"query, key, value  {DIM} → {DIM}", f"rotate q and k  ({HEADS} heads of {DIM // HEADS})", "softmax(q kᵀ / √D) v",
+    sublayers = {0.6: ["LayerNorm", f"query, key, value  3 × ({DIM} → {DIM})", f"rotate q and k  ({HEADS} heads of {DIM // HEADS})", "softmax(q kᵀ / √D) v",
                        f"out  {DIM} → {DIM}"], 5.8: ["LayerNorm", f"fc1  {DIM} → {4 * DIM}", "GELU", f"fc2  {4 * DIM} → {DIM}"]}
     for bottom, parts in sublayers.items():
         for i, text in enumerate(parts):
@@ -133,7 +136,7 @@ for ax, draw in zip(axes, (draw_model, draw_block)):
     ax.axis("off")
 
 # %% [markdown]
-# *Read from bottom to top. Left, the model: a table look-up, a stack of equal blocks, a small head. Right, one block: the blue line is the residual stream. Each
+# *Read from bottom to top. Left, the model: a table look-up, token dropout (section 5), a stack of equal blocks, and the language-model head in the four boxes on top of the first LayerNorm. Right, one block: the blue line is the residual stream. Each
 # sublayer takes a normalised copy and adds what it found; nothing on the stream is ever replaced. Attention is the only place in the whole model where
 # tokens learn anything of each other.*
 #
@@ -167,7 +170,7 @@ axes[1].set(xlabel="direction of the query / degrees", ylabel="answer", ylim=(5,
 axes[1].legend();
 
 # %% [markdown]
-# *With small scores the answer is a mixture of many values, with large ones the softmax picks a winner and the look-up becomes hard. So the **size** of the scores
+# *Halfway between 50 and 10 even the sharp look-up passes through 30: an average of the two, not the value of a key that is near. With small scores the answer is a mixture of many values, with large ones the softmax picks a winner and the look-up becomes hard. So the **size** of the scores
 # decides how sharply a head looks, and a model that is to learn must not start at either extreme.*
 #
 # ### Why divide by √D?
@@ -268,10 +271,10 @@ print(f"shuffle the positions, and the answers are shuffled with them: {torch.al
 # ## 3. Rotary positions
 #
 # Older models added a vector to each token that says "I am number 17". ESM-2 adds nothing. It **turns** each query and each key by an angle that is
-# proportional to its position. When a query at position i meets a key at position j, only the difference of the two angles is left in their product, so a
-# score can depend on the distance i − j but not on where in the protein the pair stands.
+# proportional to its position. When a query at position s meets a key at position t, only the difference of the two angles is left in their product,
+# (R_s q) · (R_t k) = q · (R_(t − s) k), so a score can depend on the distance t − s but not on where in the protein the two stand.
 #
-# One angle would come full circle too soon. So the D numbers of a head are taken as D/2 pairs, and each pair turns at its own pace, pair i by
+# One angle would come full circle too soon. So the D numbers of a head are taken as D/2 pairs, and each pair turns at its own **pace**, pair i by
 # 10,000^(−2i/D) radians per position: the first like a second hand, the last hardly at all.
 
 # %% alt="Heat map of the cosine of the angle, one row per pair of a head, 128 positions along x: fast stripes in the first rows, hardly any change in the last."
@@ -285,7 +288,7 @@ ax.set_yticks(range(0, D // 2, max(1, D // 16)))
 fig.colorbar(drawn, ax=ax, label="cos(angle)", pad=0.01);
 
 # %% [markdown]
-# *Each row is a clock hand. Read a column from top to bottom and you can tell the position, as with seconds, minutes and hours.*
+# *Each row is a clock hand. Read a column from top to bottom and you can tell the position, as with seconds, minutes and hours; in 128 positions the slowest hands have hardly moved.*
 #
 # Which numbers form a pair is a matter of convention, and a source of bugs: neighbours (0, 1), (2, 3), … in the RoFormer paper, or number i of the first half
 # with number i of the second half in ESM-2 (and LLaMA). Both work, but not with weights that were trained with the other.
@@ -341,12 +344,12 @@ deviation = max((scores.diagonal(offset) - scores.diagonal(offset).mean()).abs()
 print(f"along each diagonal the scores differ by at most {deviation:.1e}; over the whole matrix by {scores.max() - scores.min():.1f}")
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.6))
 drawn = axes[0].imshow(scores, interpolation="nearest")
-axes[0].set(xlabel="position of the key, j", ylabel="position of the query, i")
+axes[0].set(xlabel="position of the key, t", ylabel="position of the query, s")
 fig.colorbar(drawn, ax=axes[0], label="score", pad=0.02)
 distances = np.arange(-95, 96)
 axes[1].plot(distances, [scores.diagonal(offset).mean() for offset in distances])
 axes[1].axvline(0, color="#404040", linestyle="--", linewidth=1)
-axes[1].set(xlabel="distance, j − i", ylabel="score");
+axes[1].set(xlabel="distance, t − s", ylabel="score");
 
 # %% [markdown]
 # *Left: stripes along the diagonals, so the score knows only the distance. Right: what it makes of the distance, for this query and this key. It has a
@@ -374,7 +377,7 @@ with torch.no_grad():
 # in training brings **distances that the model has never seen**, and more keys that compete for the same weight. So we try it: train short, test long.
 #
 # The data is made up, so that we know what there is to learn and can make it in any length. Each "protein" begins with ten random residues; from then
-# on each residue is determined by the one ten places before, through a fixed code (A becomes F, F becomes P, …). A hidden residue can be worked out from the
+# on each residue is determined by the one ten places before, through a fixed code, printed below. A hidden residue can be worked out from the
 # one ten places to the left or to the right, at **every** length. That is all there is to know.
 
 # %% alt="Boxes with the letters of one made-up protein of 34 residues; the residues at places 3, 13, 23 and 33 are framed."
@@ -390,6 +393,7 @@ def planted(rows, length, generator):
     return residues + 4  # token ids
 
 
+print("the code:", " ".join(f"{a}→{pc.RESIDUES[b]}" for a, b in zip(pc.RESIDUES, code)))
 example = planted(1, 34, torch.Generator().manual_seed(0))
 pc.plots.token_strip(example, marked={(0, column) for column in (2, 12, 22, 32)});
 
@@ -434,10 +438,10 @@ def surprise(net, length, residues=9000):
     return nats[hidden].mean().item(), each.std().item() / math.sqrt(len(each))
 
 
-LENGTHS = (24, 48, 72, 96, 144, 192, 288, 384)
+LENGTHS = (48, 72, 96, 144, 192, 288, 384)
 curves = {crop: np.array([surprise(net, length) for length in LENGTHS]) for crop, net in nets.items()}
 
-# %% alt="Perplexity at hidden residues against the length of the test proteins from 24 to 384, on logarithmic axes, one curve for the network trained on crops of 48 and one for crops of 192; dashed vertical lines mark the two training lengths, and a dotted horizontal line guessing among 20."
+# %% alt="Perplexity at hidden residues against the length of the test proteins from 48 to 384, on logarithmic axes, one curve for the network trained on crops of 48 and one for crops of 192; dashed vertical lines mark the two training lengths, and a dotted horizontal line guessing among 20."
 fig, ax = plt.subplots(figsize=(7.5, 3.8))
 for colour, (crop, curve) in zip(sns.color_palette(), curves.items()):
     ax.plot(LENGTHS, np.exp(curve[:, 0]), "o-", color=colour, label=f"trained on crops of {crop}")
@@ -455,13 +459,14 @@ for crop, curve in curves.items():
     print(f"trained on {crop:3}: perplexity {at[crop]:.2f} at its own length, " + ", ".join(f"{at[n]:.2f} at {n}" for n in LENGTHS if n > crop))
 
 # %% [markdown]
-# *Dashed: the length each network was trained on; bands: two standard errors. The rule is the same at all lengths, and the two places that give the answer away
-# are ten to the left and ten to the right at all lengths. Where a curve rises, something else has got in the way.*
+# *Dashed: the length each network was trained on. Bands: two standard errors over test proteins (not over training runs, of which there is one each). Compare each curve
+# with itself: the network of the long crops has seen as many residues and as many steps, but had a harder search and has learned less.*
 #
-# Each network is at its best around the lengths that it has seen. Just beyond, little happens; there is no cliff. Further out come distances that never occurred in
-# training, with scores that nobody has trained to be small, and with each residue more of them compete for the weight of the one key that counts. Whoever trains on longer crops pushes that point outward. And
-# look to the left as well: a network that has met long proteins only may have got used to company (a residue leaves traces at 20, 30, 40 places, too), and misses it
-# in short ones. What a network can do at some length is a matter of its **data**; the formula only makes it possible.
+# The rule is the same at all lengths, and almost every hidden residue can be worked out (its two partners may be hidden as well, but more rarely so than the curves are high). Yet each network is
+# at its best around the lengths that it has seen. Just beyond, little happens; there is no cliff. Further out there are distances that never occurred in
+# training, with scores that nobody has trained to be small, and more residues that compete for the weight of the one key that counts; our guess is that both play a part. Whoever trains on
+# longer crops pushes that point outward. And look to the left as well: a network that has met long proteins only may be worse in short ones, where each residue has
+# fewer relatives (at 20, 30, 40 places, too). What a network can do at some length is a matter of its **data**; the formula only makes it possible.
 #
 # > **The lecture says** that rotary positions help a model to generalise to sequences longer than those in training, because scores depend on relative positions. **The
 # > experiment says** that the second half is true (to the last digit, see above) and that the first does not follow from it. ESM-2 was trained on crops of at
@@ -505,7 +510,7 @@ with torch.random.fork_rng(devices=[]):
     timid = {label: signal(first, lambda weight: nn.init.normal_(weight, std=0.02)) for label, first in ORDERS.items()}
 
 # %% alt="Three panels against block number from 1 to 30, each with a line for pre-LN and one for post-LN. Left: gradient norm of the query weights on a logarithmic axis. Middle: gradient norm of fc1 on the same axis. Right: mean cosine similarity of two tokens after each block."
-fig, axes = plt.subplots(1, 3, figsize=(11, 3.3))
+fig, axes = plt.subplots(1, 3, figsize=(11.5, 3.3))
 axes[1].sharey(axes[0])
 titles = {"query": "gradient of query (norm)", "fc1": "gradient of fc1 (norm)", "alike": "cosine of two tokens"}
 for ax, (key, title) in zip(axes, titles.items()):
@@ -518,15 +523,16 @@ axes[2].legend();
 # %%
 for name, found in {"as drawn (Xavier)": signals, "small, std 0.02": timid}.items():
     for label, values in found.items():
-        print(f"initial weights {name:18} {label:15} gradient of query: block 1 {values['query'][0]:.0e}, block 30 {values['query'][-1]:.0e};   "
+        print(f"initial weights {name:18} {label:15} gradient of query: block 1 {values['query'][0]:.0e}, block 30 {values['query'][-1]:.0e}, ratio {values['query'][0] / values['query'][-1]:5.0f};   "
               f"tokens after block 30: cosine {values['alike'][-1]:.2f}")
 
 # %% [markdown]
 # *Left: what attention in each block gets to learn from. Middle: the same for the feed-forward network. Right: the likely reason for the left. Each attention averages over tokens and makes them more
 # alike; where the stream is normalised after every sum, the tokens' own part shrinks each time, and soon all tokens are one. Queries cannot learn to choose between keys that are all the same.*
 #
-# In pre-LN nothing is ever taken away from the stream: the tokens' own part stays in it at full size, and the sums form an unbroken path from the loss down to the embedding. The printed lines also show the way out that
-# post-LN models took: start with weights so small that blocks do next to nothing, and raise the learning rate slowly (warm-up). Pre-LN does not depend on it.
+# In pre-LN nothing is ever taken away from the stream: the tokens' own part stays in it at full size, and the sums form an unbroken path from the loss down to the embedding. (What blocks add makes tokens more
+# alike here too, only slower.) Feed-forward networks, in the middle, do not choose between keys and keep their gradient either way. The printed lines also show a way out for post-LN: weights so small
+# that blocks do next to nothing make it as even as pre-LN, if fainter. Such models were started in that way, and with a learning rate that rises slowly (warm-up, not tried here).
 #
 # ### Exercise 2.3 · A transformer block · ◆◆◆ · 35 minutes
 #
@@ -701,9 +707,10 @@ class MiniESM2(nn.Module):
     def forward(self, tokens):
         """Token ids, LongTensor [B, T], to logits [B, T, 33]; at padding they may be anything.
 
-        1 is ``<pad>``: it is hidden from all attention. (ESM-2 also sets its embedding to zero; no other token notices.) 32 is
-        ``<mask>``: its embedding is set to zero. All embeddings of a protein are multiplied by (1 − 0.15 · 0.8) / (1 − share of ``<mask>`` among its tokens), where its tokens are
-        all but padding, ``<cls>`` and ``<eos>`` included. This holds in training and in use.
+        1 is ``<pad>``: it is hidden from all attention. (ESM-2 also sets its vectors to zero; no other token notices.) 32 is
+        ``<mask>``: the vectors at these positions are set to zero; the table keeps its row. All vectors of a protein are then
+        multiplied by (1 − 0.15 · 0.8) / (1 − m / n): n counts the tokens that are not padding (``<cls>`` and ``<eos>`` count), m those
+        of them that are ``<mask>``. This holds in training and in use.
         """
         ### BEGIN SOLUTION
         real, masked = tokens != 1, tokens == 32
@@ -723,7 +730,7 @@ MiniESM2 = pc.check("2.4", MiniESM2)
 # %% [markdown]
 # ### Trained weights in your model
 #
-# Now pour the weights of the loaded model in. The two libraries have other names for the same things; a table of replacements translates.
+# Now pour the weights of the loaded model in. The two libraries have other names for the same things; these replacements, in this order, translate.
 
 # %%
 for theirs, yours in pc.architecture.RENAME:
@@ -753,8 +760,8 @@ print(f"yours and the loaded model: logits differ by at most {apart(mini, in_tra
 # %% [markdown]
 # ### The last digits
 #
-# Two right programs that add the same numbers in another order agree to about 1e-5 here. Anything larger has a cause. If yours differs by more than that: it is not your code. Your model
-# computes its angles; the library reads their pace from the file of weights, and files have a history. Compare the two:
+# Two right programs that add the same numbers in another order agree to five or six digits: to better than 1e-4 for logits of some tens. A larger difference has a cause, and it need not be your code. Your model
+# computes its angles; the library reads their pace (there called `inv_freq`) from the file of weights, and files have a history. Compare the two:
 
 # %%
 buffers = {name: value for name, value in plm.model.named_buffers() if name.endswith("inv_freq")}
@@ -770,8 +777,8 @@ print(f"after 1,000 positions the angle is off by up to {(1000 * (pace_in_file -
 
 # %% [markdown]
 # Files that were saved in half precision carry three digits of each pace; by the account of those who ported them, all of Meta's ESM-2 files were. Whoever computes the angles anew, as the
-# formula says, gets a model that differs a little from the one in use, the more the longer the protein. So compare like with like: give the exact pace to the loaded model.
-# Its logits then go into a **three-way table**: yours, transformers', fair-esm's.
+# formula says, then gets a model that differs a little from the one in use, the more the longer the protein. (The course's checkpoint keeps its pace in full.) So compare like with like, whatever
+# the file says: give the exact pace to the loaded model. Its logits then go into a **three-way table**: yours, transformers', fair-esm's.
 
 # %%
 exact = pc.architecture.exact_frequencies(plm)
@@ -833,6 +840,8 @@ for name, tokens, where in (("as they are", some, residue), ("12 % masked", some
                   "KL divergence / nats": (p.exp() * (p - q)).sum(-1).mean().item(),
                   "first guess changes": (p.argmax(-1) != q.argmax(-1)).float().mean().item(),
                   "surprise, right / nats": -p.gather(1, truth).mean().item(), "surprise, forgotten / nats": -q.gather(1, truth).mean().item()}
+cost = rows["12 % masked"]["surprise, forgotten / nats"] - rows["12 % masked"]["surprise, right / nats"]
+print(f"at masked residues the surprise changes by {cost:+.2f} nats; knowing nothing is a surprise of {math.log(20):.2f}")
 pd.DataFrame(rows).T.style.format({"positions": "{:.0f}", "first guess changes": "{:.1%}"} | dict.fromkeys(
     ["largest difference of logits", "KL divergence / nats"], "{:.2g}"), precision=3)
 
@@ -963,35 +972,37 @@ memory.columns = pd.MultiIndex.from_tuples([("full float32, item by item / GB", 
 memory.style.format("{:.2f}")
 
 # %% [markdown]
-# Two things to read off. For the small models, **activations** are nearly the whole bill, and mixed precision halves it; for the large ones, Adam alone is twice the size of the model, and mixed precision,
-# which leaves Adam in float32, hardly helps. And the last column is why notebooks 5 and 6 leave most of the model frozen. (Frozen, a forward pass still needs room for one layer's activations at a time.)
+# Two things to read off. For the small models, **activations** are nearly the whole bill, and mixed precision halves it. The larger the model, the more weights, gradients and Adam's averages dominate; mixed
+# precision leaves these in float32, and saves less and less. And the last column is why notebooks 5 and 6 leave most of the model frozen. (Frozen, a forward pass still needs room for one layer's activations at a time.)
 #
 # ### Attention maps
 #
 # How much of it are the maps alone, layers · heads · T² numbers? They are also what you get when you *ask* for them, in notebook 8.
 
 # %% alt="Memory for the attention maps of one protein of 1,024 tokens for the six sizes of ESM-2, as horizontal bars labelled in gigabytes."
-maps = pd.Series({name: 4 * size.layers * size.heads * 1026**2 / 1e9 for name, size in pc.FAMILY.items()})
+maps = pd.Series({name: 4 * size.layers * size.heads * 1024**2 / 1e9 for name, size in pc.FAMILY.items()})
 fig, ax = plt.subplots(figsize=(7.5, 2.8))
 bars = ax.barh(maps.index, maps)
 ax.bar_label(bars, fmt="{:.2f} GB", padding=4, fontsize=10.5)
-ax.set(xlabel="float32 attention maps of one protein of 1,024 residues / GB", ylabel="ESM-2", xlim=(0, 1.18 * maps.max()))
+ax.set(xlabel="float32 attention maps of one protein of 1,024 tokens / GB", ylabel="ESM-2", xlim=(0, 1.18 * maps.max()))
 ax.invert_yaxis()
+share = {name: b * size.heads * 1024 / (a * size.dim + b * size.heads * 1024) for name, size in pc.FAMILY.items()}
+print("share of the activations:", ", ".join(f"{name} {part:.0%}" for name, part in share.items()))
 
 # %% [markdown]
-# *One protein with 1,024 residues, 1,026 tokens. Doubling the length would make each bar four times as long.* Fast implementations of attention never write the maps down; they work through them in tiles that fit the
+# *One protein of 1,022 residues, the longest that ESM-2 takes. Doubling the length would make each bar four times as long.* Fast implementations of attention never write the maps down; they work through them in tiles that fit the
 # processor's cache. That is what `attention="sdpa"` asks for, and why it cannot return them.
 #
 # ## 7. What else is said about this model
 #
 # Two statements that no cell here can test.
 #
-# > **The lecture says** that ESM-2 was trained on about 60 million sequences of which no two share more than half of their residues. **The paper says** otherwise in two ways. The data were about 43 million UniRef50 *clusters*
-# > with 138 million UniRef90 sequences; in training a cluster is drawn, then one of its *members*, and members of one cluster resemble each other. And clusters are made by comparing each sequence with
-# > the cluster's seed (50 % identity over 80 % of the length), not each with each: two sequences of different clusters may well share more than half.
-#
+# > **The lecture says** that ESM-2 was trained on about 60 million representatives of UniRef50, of which no two share more than half of their residues. **The paper says** that a number of this size is right for what was *seen*:
+# > about 65 million different sequences. But they were not representatives: training drew one of about 43 million UniRef50 *clusters*, then one of its *members* among 138 million UniRef90 sequences, and members of a cluster
+# > resemble each other. And clusters are made by comparing each sequence with the cluster's seed (50 % identity over 80 % of the length), not each with each: two sequences of different clusters may well share more than half.
+
 # > **The lecture says** that ESM-2 is the current state of the art. **The leaderboards say** that it was, in 2022. Successors by the same and other groups (ESM3, ESM C, E1) have passed it, and on ProteinGym, which ranks models by how well they predict
-# > measured effects of mutations, the 650M model stands around place 45. It is still the best documented one, in six sizes with open weights, and that makes it a good model to learn from.
+# > measured effects of mutations, the 650M model stood around place 45 when this was written. It is still the best documented one, in six sizes with open weights, and that makes it a good model to learn from.
 #
 # ## Discussion
 #
@@ -1041,6 +1052,8 @@ for name, stretch in (("as they are", 1.0), ("halved", 0.5)):
 # * Press O., Wolf L. (2017) Using the output embedding to improve language models. *EACL*. (tied weights)
 # * Lin Z. et al. (2023) Evolutionary-scale prediction of atomic-level protein structure with a language model. *Science* 379:1123. (ESM-2)
 # * Suzek B. et al. (2015) UniRef clusters. *Bioinformatics* 31:926.
+# * Notin P. et al. (2023) ProteinGym: large-scale benchmarks for protein fitness prediction. *NeurIPS* 36.
+# * Hayes T. et al. (2025) Simulating 500 million years of evolution with a language model. *Science* 387:850. (ESM3)
 
 # %%
 pc.progress(2)

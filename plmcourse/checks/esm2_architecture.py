@@ -189,6 +189,10 @@ def attention_robust(attention):
     expect(result.isfinite().all(), "For large scores the result is not finite: exp overflows. torch.softmax takes care of that.")
     expect_close(result, _attend(q, k, v), {}, "For large scores the result is wrong.")
     half = [part.bfloat16() for part in _qkv()]
+    expect(
+        attention(*[part.half() for part in _qkv()], _SEEN).isfinite().all(),
+        "In float16 with a mask the result is not finite: -1e9 does not fit into float16, -torch.inf does.",
+    )
     expect(attention(*half).dtype == torch.bfloat16, f"The input is bfloat16, the result {attention(*half).dtype}: keep the input's dtype.")
     leaves = [part.requires_grad_() for part in _qkv()]
     result = attention(*leaves, _SEEN)
@@ -292,6 +296,9 @@ def _wrong_turns(x):
         "The angles belong to neighbouring pairs, the rotation to half-split ones: repeat the angles with torch.cat, not repeat_interleave.": (
             x * cos + torch.cat([-b, a], -1) * sin
         ),
+        "You split into halves but join as neighbours: put the two turned halves together with torch.cat.": (
+            torch.stack([a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()], -1).flatten(-2)
+        ),
         "The second half is not turned as a partner of the first: it is b cos + a sin.": torch.cat(
             [a * angle.cos() - b * angle.sin(), a * angle.cos() + b * angle.sin()], -1
         ),
@@ -393,7 +400,7 @@ def _expect_parameters(name, module, reference):
     )
     for part in wanted:
         shapes = [list(parameters[part].shape) for parameters in (there, wanted)]
-        gate = _SWIGLU if "fc" in part else "nn.Linear(a, b) has a weight of shape [b, a]." if "weight" in part else ""
+        gate = "fc1 goes from dim to 4 · dim, fc2 back." if "fc" in part else "nn.Linear(a, b) has a weight of shape [b, a]." if "weight" in part else ""
         expect(shapes[0] == shapes[1], f"{part} has shape {shapes[0]}; asked for is {shapes[1]}. {gate}".strip())
     untied = [part for part in extra if list(there[part].shape) == list(getattr(wanted.get("embed.weight"), "shape", []))]
     expect(not untied, f"{untied[:1]} is a second table of token vectors: the output weight is tied, it is embed.weight itself.")
@@ -404,6 +411,8 @@ def _expect_parameters(name, module, reference):
 def _explain_missing(module, missing, extra):
     lists = [name for name, value in vars(module).items() if isinstance(value, list) and any(isinstance(m, torch.nn.Module) for m in value)]
     expect(not lists, f"{''.join(lists[:1])} is a plain list, so PyTorch does not find its parameters: use torch.nn.ModuleList.")
+    plain = [part for part in missing if isinstance(getattr(module, part, None), torch.Tensor)]
+    expect(not plain, f"{_some(plain)} is a plain tensor: wrap it in nn.Parameter, or it does not learn.")
     biases = [part for part in missing if part.endswith("bias")]
     expect(
         not missing or len(biases) < len(missing),
@@ -584,7 +593,7 @@ def _wrong_heads(variant, heads, x):
     dealt = lambda h, n: h.unflatten(-1, (-1, n)).permute(0, 3, 1, 2)  # noqa: E731
     back = "On the way back the heads are flattened without transpose(1, 2): positions and heads get mixed."
     return {
-        "Nothing is rotated: apply_rotary is missing.": variant(rotate=""),
+        "Positions play no part: apply_rotary is missing, or it is called before .transpose(1, 2) and turns along the heads.": variant(rotate=""),
         "The values are rotated, too; only q and k are.": variant(rotate="qkv"),
         "Only q is rotated.": variant(rotate="q"),
         "Only k is rotated.": variant(rotate="k"),
@@ -1007,8 +1016,9 @@ def _expect_count(count_parameters, size):
     found, mistakes = count_parameters(size.layers, size.dim, size.heads), _count_mistakes(size.layers, size.dim, size.heads)
     sentence = next((sentence for sentence, value in mistakes.items() if found == value), None)
     expect(found > 100_000, f"{size.name}: {found:,}. Is that in millions? Asked for is the exact number, {size.parameters:,}.")
+    sentence = sentence or "More than one part may be off: compare with {n: p.numel() for n, p in MiniESM2(1, 8, 2).named_parameters()}."
     more = f"{abs(found - size.parameters):,} too {'many' if found > size.parameters else 'few'}."
-    expect(found == size.parameters, f"{size.name}: {found:,} instead of {size.parameters:,}, {more} {sentence or ''}".rstrip())
+    expect(found == size.parameters, f"{size.name}: {found:,} instead of {size.parameters:,}, {more} {sentence}")
 
 
 @count_exercise.step("any size", points=1)
