@@ -449,9 +449,9 @@ for colour, (crop, curve) in zip(sns.color_palette(), curves.items()):
     ax.axvline(crop, color=colour, linestyle="--", linewidth=1.2)
 ax.axhline(20, color="#404040", linestyle=":", linewidth=1.2, label="guessing")
 ax.set(xscale="log", yscale="log", xticks=LENGTHS, xticklabels=LENGTHS, yticks=[1, 2, 5, 10, 20], yticklabels=[1, 2, 5, 10, 20],
-       xlabel="length of the test proteins / residues", ylabel="perplexity at hidden residues", ylim=(1, 50))
+       xlabel="length of the test proteins / residues", ylabel="perplexity at hidden residues", ylim=(1, 25))
 ax.minorticks_off()
-ax.legend(loc="upper center", ncols=3);
+ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3);
 
 # %%
 for crop, curve in curves.items():

@@ -37,8 +37,12 @@
 # | contact | two residues whose Cβ atoms are less than 8 Å apart |
 # | separation | distance along the chain, j − i: short range 6–11, medium 12–23, long 24 and more |
 # | P@L | precision among the L best-scored pairs of a protein with L residues; P@L/5 takes a fifth as many |
-# | APC | average product correction: takes the background out of a map |
-# | regression | here: logistic regression, from the values of all heads at a pair to the probability of a contact |
+# | hub | a residue that draws attention from everywhere |
+# | APC | average product correction: takes an estimate of the background out of a map |
+# | regression | here: logistic regression, from the values of all heads at a pair to the probability of a contact (or its log-odds, log p / (1 − p)) |
+# | L1 penalty | makes the regression pay for each weight's size; most weights then end at exactly 0 |
+# | interval | 95 %, by bootstrap: the chains are drawn again, with replacement, a thousand times |
+# | nat | unit of surprise with the natural logarithm: −log p |
 
 # %%
 import importlib.util
@@ -64,8 +68,8 @@ n_layers, n_heads = plm.config.num_hidden_layers, plm.config.num_attention_heads
 print(f"{psutil.virtual_memory().available / 1e9:.0f} GB of memory free · PyTorch {torch.__version__.split('+')[0]}")
 
 # %% [markdown]
-# The line above says which weights you have. The precision of contacts depends steeply on that, so no result is written into the text below: the
-# cells compute it for your model, with intervals, and the text says how to read either outcome. `PLMCOURSE_MODEL=650M` gives a larger one.
+# The line above says which weights you have. The precision of contacts depends steeply on that, so no result of the model is written into the text below: the
+# cells compute it for your model, with intervals, and the text says how to read either outcome. `pc.load("650M")` takes a larger one.
 
 # %% [markdown]
 # ## 1. What is in an attention map
@@ -100,7 +104,7 @@ def attention_maps(plm, sequence):
     plm : the loaded model
         Loaded with any kind of attention; ``plm.model.set_attn_implementation("eager")`` changes over, and may be left so.
         ``plm.forward(tokens, output_attentions=True).attentions`` is then a tuple with one tensor [sequences, heads, T, T] per
-        layer, where T counts tokens.
+        layer, where T counts tokens; ``tokens = plm.tokenize([sequence])``, a list, as in notebook 3.
     sequence : str, length L
 
     Returns
@@ -147,10 +151,11 @@ hras_contacts = pc.contact_map(hras["xyz"])
 
 
 def show_map(ax, values, title):
-    """One map, dark where attention is high; the brightest hundredth is cut off so that the rest can be seen."""
+    """One map, dark where attention is high: full colour at three times an even share, or at the top hundredth if that is more."""
     values = np.asarray(values, float)
     edges = (0.5, len(values) + 0.5, len(values) + 0.5, 0.5)
-    ax.imshow(values, cmap="Blues", vmin=0, vmax=np.quantile(values, 0.99), interpolation="nearest", extent=edges)
+    ax.imshow(values, cmap="Blues", vmin=0, vmax=max(np.quantile(values, 0.99), 3 / len(values)), interpolation="nearest", extent=edges)
+    ax.set(xlim=(-3, len(values) + 1), ylim=(len(values) + 1, -3))  # room, so that the first residue can be seen
     ax.set_title(title, fontsize=11)
 
 
@@ -159,13 +164,16 @@ fig, axes = plt.subplots(1, 4, figsize=(12.5, 3.6), sharex=True, sharey=True)
 for ax, (name, number) in zip(axes, chosen.items()):
     layer, head = divmod(number, n_heads)
     show_map(ax, hras_maps[layer, head], f"{name}: layer {layer + 1}, head {head + 1}")
+    target = hras_maps[layer, head].sum(0)
+    print(f"{name:10} most of all at residue {int(target.argmax()) + 1}, which gets {target.max() / target.sum():.0%} of what residues get")
 show_map(axes[3], hras_contacts, "contacts, Cβ < 8 Å")
 axes[0].set_ylabel("residue that attends")
 for ax in axes:
     ax.set_xlabel("residue attended to" if ax is not axes[3] else "residue");
 
 # %% [markdown]
-# *Rows attend to columns; dark is much. Bands beside the diagonal are neighbours in sequence, vertical stripes are residues that everyone looks at.
+# *Rows attend to columns; dark is three times an even share, or more. A head whose attention goes to one and the same residue from everywhere (see the printed lines) has parked it
+# there: it has nothing to say about this protein. Bands beside the diagonal are neighbours in sequence, vertical stripes are residues that everyone looks at.
 # In the contact map, a thick diagonal band is a helix, a line parallel to the diagonal a pair of parallel strands, a line across it an antiparallel
 # pair. Which of these patterns do you recognise in a head?*
 
@@ -236,7 +244,7 @@ ax.legend(bbox_to_anchor=(1, 1), loc="upper left");
 # and special tokens included.*
 #
 # > **The lecture says** threshold 0.5. **The model says** that a row of attention sums to 1 and is spread over L residues; the mean over heads and
-# > the correction shrink it further. A value of 0.5 would need half of all heads to agree on a single residue with all their attention. The column
+# > the correction shrink it further. A value of 0.5 would need half of all heads to agree on a pair with all their attention, from both ends. The column
 # > "above 0.5" counts what is found (contacts and everything else), beside the contacts that are there.
 #
 # Could a lower threshold do? The largest values differ between layers, and between chains, and nothing says which of them means "contact" in the
@@ -320,6 +328,8 @@ ax.legend(loc="lower left");
 #
 # $$F_{ij} - \frac{F_{i\cdot}\,F_{\cdot j}}{F_{\cdot\cdot}}$$
 #
+# (a dot means: summed over that index).
+#
 # ### Exercise 8.2 · Average product correction · ◆◆ · 15 minutes
 #
 # For one map, or for all maps of a model at once.
@@ -363,12 +373,13 @@ def symmetric_apc(maps):
 
 both_ways = (hras_maps + hras_maps.transpose(-1, -2)).numpy()
 background = both_ways - symmetric_apc(hras_maps)
-share = (background**2).sum((-1, -2)) / (both_ways**2).sum((-1, -2))
+share = (background**2).sum((-1, -2)) / (both_ways**2).sum((-1, -2))  # its size beside the map's; not a part of it
 layer, head = (int(n) for n in np.unravel_index(np.abs(share - 0.5).argmin(), share.shape))
 before, after = both_ways[layer, head], both_ways[layer, head] - background[layer, head]
 hub = int(before.sum(0).argmax())
-print(f"background, share of the squares: median over all heads {np.median(share):.0%}, from {share.min():.0%} to {share.max():.0%}; "
-      f"layer {layer + 1}, head {head + 1}: {share[layer, head]:.0%}")
+print(f"size of the background beside that of the map (sums of squares): median over all heads {np.median(share):.2f}, "
+      f"half of them from {np.quantile(share, 0.25):.2f} to {np.quantile(share, 0.75):.2f}; layer {layer + 1}, head {head + 1}: {share[layer, head]:.2f}")
+print(f"larger than the map itself in {(share > 1).sum()} heads: with a single hub the product overshoots where the map has nothing")
 print(f"its most looked-at residue is {hras['sequence'][hub]}{hub + 1}: sum of its column before {before[:, hub].sum():.2f} "
       f"(mean of all columns {before.sum(0).mean():.2f}), after {abs(after[:, hub].sum()):.2f}")
 
@@ -404,7 +415,7 @@ pd.DataFrame({name: {"A–B, direct": t[0, 1], "B–C, direct": t[1, 2], "A–C,
               for name, t in tables.items()}).T.round(2)
 
 # %% [markdown]
-# After APC, A–C still stands far above everything that is not coupled. Only the last row, which asks what is left of A–C once B is known, tells
+# APC lowers all three, since three strong columns among twelve are partly background to it; but A–C still stands far above everything that is not coupled. Only the last row, which asks what is left of A–C once B is known, tells
 # direct from indirect. That is the idea of direct coupling analysis (DCA), which does it for alignments; whether a language model's heads do so is
 # a question to measure, not a consequence of APC.
 
@@ -431,7 +442,8 @@ def precision_at_l(scores, contacts, min_separation=6, max_separation=None, frac
     min_separation, max_separation : int
         Pairs compete when min_separation <= j - i <= max_separation; None means no upper limit.
     fraction : float
-        The k = floor(fraction · L) best pairs count, but at least one; all that there are, where there are fewer than k.
+        The k = max(1, floor(fraction · L)) best pairs count. If fewer than k pairs compete, all of them do, and their number is the
+        denominator. At least one pair always competes.
 
     Returns
     -------
@@ -588,8 +600,8 @@ assert toy_precision["regression over all heads"] > 2 * toy_precision["mean of t
 
 # %% [markdown]
 # The mean has lost most of what one head knew, and the regression has found that head. Now on real chains. How strong should the penalty be? That is
-# decided on the 20 chains for choosing, by the mean P@L over the three ranges; neither the fit nor the test has seen them. Of the settings that
-# cannot be told apart from the highest (paired difference, interval reaching 0), we take the sparsest: fewer heads, the same precision.
+# decided on the 20 chains for choosing, by the mean P@L over the three ranges; the fit has not seen them, and the test will not. Of the settings that
+# cannot be told apart from the highest (the interval of the paired difference contains 0), we take the sparsest: fewer heads, the same precision.
 
 # %%
 choose_truth = [pc.contact_map(chain["xyz"]) for chain in choose_chains]
@@ -605,7 +617,8 @@ best_c = next(c for c in grid if pc.bootstrap_ci(np.mean, np.array(curve[c]) - c
 for c, values in curve.items():
     behind = pc.bootstrap_ci(np.mean, np.array(values) - curve[highest])
     print(f"c = {c:<4} mean P@L {{:.3f}} ({{:.3f}} to {{:.3f}})".format(*pc.bootstrap_ci(np.mean, values)),
-          "  difference to the highest {:+.3f} ({:+.3f} to {:+.3f})".format(*behind), "<- taken" if c == best_c else "")
+          "  the highest" if c == highest else "  difference to the highest {:+.3f} ({:+.3f} to {:+.3f})".format(*behind),
+          "<- taken" if c == best_c else "")
 del choose_maps
 
 # %% [markdown]
@@ -616,7 +629,8 @@ contact_head = fit_contact_head(fit_maps, fit_truth, c=best_c)
 course_head = pc.fit_contact_head(fit_maps, fit_truth, c=best_c)
 difference = np.abs(np.asarray(contact_head.predict(hras_maps)) - course_head.predict(hras_maps))[~np.eye(L, dtype=bool)].max()
 used = int((course_head.weight != 0).sum())
-print(f"{used} of {course_head.weight.size} heads have a weight; largest difference of the two heads' probabilities {difference:.4f}")
+print(f"{used} of {course_head.weight.size} heads have a weight; largest difference of the two heads' probabilities {difference:.4f} "
+      "(more than 0.01 would be another regression)")
 
 # %% [markdown]
 # ### The test
@@ -673,6 +687,9 @@ for r in RANGES:
     verdict = "above the baseline" if low > 0 else "below the baseline" if high < 0 else "not told apart from the baseline"
     print(f"{r:6} range: regression - distance only = {value:+.3f} ({low:+.3f} to {high:+.3f}): {verdict}; "
           f"better on {(model > baseline).sum()}, worse on {(model < baseline).sum()} of {len(model)} chains")
+long_range = {method: np.array(results[method, "long", "P@L"]) for method in METHODS}
+for one, other in (("regression", "best head"), ("best head", "mean of heads")):
+    print(f"long   range: {one} - {other} = {{:+.3f}} ({{:+.3f}} to {{:+.3f}})".format(*pc.bootstrap_ci(np.mean, long_range[one] - long_range[other])))
 pc.plots.intervals(paired, "P@L, regression − distance only", 0);
 
 # %% [markdown]
@@ -681,15 +698,18 @@ pc.plots.intervals(paired, "P@L, regression − distance only", 0);
 # * **Above the baseline**: the attention holds something about this fold, beyond "near in sequence". Look at the size, too: P@L = 0.05 is nineteen
 #   wrong pairs for each right one, whatever the interval says.
 # * **Not told apart**: for this range you could have used the separation alone. A large model is no proof that yours knows contacts.
-# * **Below**: the regression was fitted on all separations from 6 on, where short ones have most contacts to teach it; and within a range, "closest
-#   first" is a hard rule to beat for something noisy.
-# * **Regression against best head**: the gain from weighing. **Best head against mean**: the loss from averaging.
+# * **Below**: the regression was fitted on all separations from 6 on, where being near is the easiest clue (contacts are densest at short range); and
+#   within a range, "closest first" is a hard rule to beat for something noisy.
+# * **Best head** was chosen for long range: judge it there only. Regression against best head: what weighing adds, if anything. Best head against
+#   mean: what averaging loses, if anything.
+#
+# If your regression is barely above the baseline, then most of what follows shows heads that know *distance*. Read it so.
 #
 # What larger models do is published. Here it is beside yours (other chains, so compare the order of magnitude):
 
 # %%
 published = pd.DataFrame({"large valid set": [15.9, 28.8, 42.2, 50.1, 52.7, 54.5], "CASP14": [9.8, 16.4, 26.8, 32.5, 34.0, 37.0]},
-                         index=[f"ESM-2 {size}" for size in pc.FAMILY])
+                         index=[f"ESM-2 {size}" for size in pc.FAMILY])  # the paper's held-out chains, and targets of a contest of 2020
 published.columns = pd.MultiIndex.from_product([["long-range P@L in %, Lin et al. 2023"], published.columns])
 display(published)
 print(f"loaded here: {plm.source}")
@@ -705,8 +725,8 @@ print("long-range P@L on our 60 test chains: {:.1f} % ({:.1f} to {:.1f})".format
 #
 # For H-Ras we have an alignment of 999 relatives. Two columns that change together have **mutual information** (MI): how many bits the
 # one says about the other. Our version in words: only sequences count that have a residue in both columns, no gaps; each sequence weighs 1 over the
-# number of sequences that are 80 % identical to it, so that a crowd of near-copies has one vote; half a pseudocount is spread over the 400 pairs of
-# letters; then APC, as always. Columns in which most relatives have a gap are left out, for the model too.
+# number of sequences that are 80 % identical to it, so that a crowd of near-copies has one vote; half an observation is spread over the 400 pairs of
+# letters beforehand (a pseudocount), so that chance among few sequences does not look like certainty; then APC, as always. Columns in which most relatives have a gap are left out, for the model too.
 
 # %%
 def mutual_information(rows, identity=0.8):
@@ -764,11 +784,15 @@ for ax, (name, values) in zip(axes, list(contenders.items())[:2]):
     ax.plot([5, 165], [5, 165], color="#b0b0b0", linewidth=0.8)
     ax.set(title=name, xlabel="residue of H-Ras")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
-axes[0].set_ylabel("residue of H-Ras");
+axes[0].set_ylabel("residue of H-Ras")
+for name in ("regression over heads", "mutual information + APC", "distance only"):
+    i, j = best_pairs(contenders[name], size)
+    print(f"{name:24} {truth[i, j].sum():3} of the {size} best pairs are contacts; median separation {np.median(j - i):.0f}")
 
 # %% [markdown]
 # *Below the diagonal: contacts of the crystal structure, separation 6 and more. Above: the L best pairs of each method among the positions that
-# both cover. Right pairs mirror a grey spot.*
+# both cover. Right pairs mirror a grey spot. Pairs that hug the diagonal are what "closest first" would have chosen, too; the printed lines say how many that
+# alone gets right.*
 #
 # One protein is an example and no test. But note what each needs: the alignment's numbers are counted from a thousand relatives of *this* protein,
 # the model has seen many families once and has to recognise this one from a single sequence. (MI with APC is the method of 2008; DCA does better on
@@ -778,7 +802,7 @@ axes[0].set_ylabel("residue of H-Ras");
 # ## 7. What heads look at
 #
 # A head may be about something else than contacts. Neighbours in sequence, a turn of a helix away (i ± 3, i ± 4), or far: three numbers per head
-# say much.
+# are a first look.
 #
 # ### Exercise 8.5 · Profile the heads · ◆ · 15 minutes
 
@@ -842,28 +866,36 @@ axes[2].set(xlabel="head", xticks=range(n_heads), xticklabels=range(1, n_heads +
 
 # %% [markdown]
 # *Blue: more attention than an even spread would give (white), red: less. (Long range has most pairs of a protein to begin with, so no head can get
-# far above even there.) Circles: the six heads with the largest influence on the regression.*
+# far above even there. Pale layers hardly mind where a residue stands.) Circles: the six heads with the largest influence on the regression.*
 #
 # Which kinds did the regression pick? Not simply the "long-range heads": far attention may be nothing but a lack of interest in what is near, and a
 # head that looks at neighbours can be useful by a negative weight.
 
 # %%
 rows = [{"layer": layer + 1, "head": number + 1, "weight": course_head.weight[layer, number], "influence": influence[layer, number],
-         "P@L alone, long range": alone[layer, number].mean(), **dict(zip(KINDS, profile[layer, number]))} for layer, number in strongest]
+         "P@L alone, long range": alone[layer, number].mean(), **dict(zip(KINDS, profile[layer, number])),
+         "elsewhere": 1 - profile[layer, number].sum()} for layer, number in strongest]
 display(pd.DataFrame(rows).round(3))
+print(f"elsewhere, with even attention: {1 - even.sum():.3f}; heads with more than half of their attention elsewhere: "
+      f"{(profile.sum(-1) < 0.5).sum()} of {n_layers * n_heads}")
+print(f"best head for long range: {profile[best_head][2]:.1%} of its attention is at |i−j| ≥ 24")
 flat_p, flat_far = alone.mean(-1).ravel(), profile[..., 2].ravel()
 print("rank correlation over all heads: long-range P@L alone "
       f"against share of long-range attention {pc.metrics.spearman(flat_p, flat_far):+.2f}, "
       f"against influence {pc.metrics.spearman(flat_p, influence.ravel()):+.2f}")
 
 # %% [markdown]
+# The column *elsewhere* says what three numbers miss. And P@L only ranks: a head can owe a good order at long range to the crumbs of attention that it spends there. Look at how
+# much that is (the last line) before you call it a contact head.
+#
 # The lecture is right that heads differ. Whether "specialised" is more than a word can be tested: switch them off.
 
 # %% [markdown]
 # ## 8. Switching heads off
 #
-# A forward hook stands between a layer's attention and its output projection, and sets the slice of a head to zero. We switch off the heads with
-# the best long-range P@L of their own on the chains for fitting, a twentieth of all, and compare with **random heads of the same layers**, several
+# A forward hook (a function that PyTorch calls with a layer's output, and that may change it) stands between a layer's attention and its output projection, and
+# sets the slice of a head to zero. We switch off the heads with
+# the best long-range P@L of their own on the chains for fitting, a twentieth of all, and compare with **random heads of the same layers**, three
 # draws: what counts is not that a wounded model is worse, but whether it is worse than after any other wound of that size.
 
 # %%
@@ -948,7 +980,8 @@ extra = pc.bootstrap_ci(np.mean, measured["best heads"][1] - np.mean(draws, axis
 print("P@L, best heads off minus random heads off (mean of the draws): {:+.4f} ({:+.4f} to {:+.4f})".format(*extra))
 
 # %% [markdown]
-# *Paired differences to the whole model, 95 % intervals over the test chains.*
+# *Paired differences to the whole model, 95 % intervals over the test chains. The random draws differ among themselves: that spread, and not the width of one interval, is the yardstick, and
+# three draws are few.*
 #
 # * **Loss**: does the best heads' interval lie outside all the grey ones? Then they matter to the model's own task as well, not only to our eyes.
 # * **Contacts**: a fall below the random draws says that the knowledge sat in these heads. No difference says one of two things: other heads know
@@ -1007,12 +1040,13 @@ axes[0].set_ylabel("residue");
 
 # %% [markdown]
 # *The same picture for three heads: the best one on the training chains, the one with the largest positive influence on the regression, and the one
-# that was worst on the training chains. Upper triangle: attention in both directions, corrected; lower: contacts of H-Ras.*
+# that was worst on the training chains. Upper triangle: attention in both directions, corrected (a line along an edge is a residue that takes part in everything); lower: contacts of H-Ras. On
+# one protein the order can turn round: 0.01 is one or two pairs.*
 
 # %% [markdown]
 # ### On the structure
 #
-# A predicted pair is a claim about space. Here is the course of H-Ras's backbone, with the L/2 best pairs of separation 12 and more drawn as lines
+# A predicted pair is a claim about space. Here is the course of H-Ras's backbone, with the L/5 best pairs of separation 12 and more drawn as lines
 # between the two residues: those of the regression, and those of the alignment from the same side.
 
 # %% alt="Two pictures of the C-alpha trace of H-Ras in grey, nearer parts darker, with lines for predicted pairs: on the left those of the regression, on the right those of mutual information; solid blue lines for true contacts, dashed orange lines for pairs that do not touch."
@@ -1034,21 +1068,21 @@ def draw_on_structure(ax, pairs, title):
     ax.plot([], [], "--", color=ORANGE, linewidth=1, label=f"no contact ({(~right).sum()})")
     ax.set(title=title, xlabel="longest axis (Å)", aspect="equal")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
-    gaps = np.linalg.norm(beta[pairs[0]] - beta[pairs[1]], axis=1)
-    print(f"{title:24} {right.mean():4.0%} of {len(right)} pairs are contacts, median Cβ distance {np.median(gaps):.0f} Å")
+    apart = np.linalg.norm(beta[:, None] - beta, axis=-1)
+    wrong = (pairs[1] - pairs[0])[~right]
+    same = [np.median(apart.diagonal(separation)) for separation in wrong]  # what pairs of these separations are like
+    print(f"{title:24} {right.mean():4.0%} of {len(right)} pairs are contacts; the others are {np.median(apart[pairs][~right]):.0f} Å apart (median), "
+          f"pairs of the same separations {np.median(same):.0f} Å")
 
 
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True)
-draw_on_structure(axes[0], best_pairs(np.asarray(contact_head.predict(hras_maps)), L // 2, 12), "regression over heads")
-draw_on_structure(axes[1], tuple(n + FIRST for n in best_pairs(mi_apc, L // 2, 12)), "mutual information + APC")
-axes[0].set_ylabel("second axis (Å)")
-every = pc.contacts.pairs(L, 12)
-print(f"{'all such pairs':24} {hras_contacts[every].mean():4.0%} of {len(every[0]):,} pairs are contacts, "
-      f"median Cβ distance {np.median(np.linalg.norm(beta[every[0]] - beta[every[1]], axis=1)):.0f} Å")
+draw_on_structure(axes[0], best_pairs(np.asarray(contact_head.predict(hras_maps)), L // 5, 12), "regression over heads")
+draw_on_structure(axes[1], tuple(n + FIRST for n in best_pairs(mi_apc, L // 5, 12)), "mutual information + APC")
+axes[0].set_ylabel("second axis (Å)");
 
 # %% [markdown]
-# *Backbone in grey, nearer parts darker. A right pair is a short line (it can look short or long only in depth); long dashed lines across the
-# molecule are errors. Compare the median distances: where predicted pairs are nearer than all pairs, even the errors lean in the right direction.*
+# *Backbone in grey, nearer parts darker. A right pair is less than 8 Å long in space, and on paper it can look shorter, since depth is lost; long dashed lines across the
+# molecule are errors. Only if the errors are nearer than pairs of the same separations, see the printed lines, do they lean in the right direction.*
 
 # %% [markdown]
 # > **The lecture cites** Rives et al. for contacts in attention. **The work is** Rao et al. (2021), "Transformer protein language models are

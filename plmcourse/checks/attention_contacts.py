@@ -668,7 +668,7 @@ head_exercise = Exercise(
         ),
     ],
 )
-_WEAK, _STRONG = 300.0, 1e-4  # c: next to no penalty, and one that leaves no head
+_WEAK, _MIDDLE, _STRONG = 300.0, 0.5, 1e-4  # c: next to no penalty, one that leaves few heads, and one that leaves none
 
 
 def planted(seed, length=40, layers=2, heads=3):
@@ -761,7 +761,8 @@ def head_shape(fit_contact_head):
     expect(
         np.allclose(found, found.T, atol=1e-6),
         "head.predict is not symmetric: the pairs (i, j) and (j, i) are one contact. Symmetrise the maps, x + x.T, before apc, in training"
-        " and in predict; and fill in both triangles.",
+        " and in predict; and fill in both triangles. (If you did: reshape does not move axes. Rows of pairs come from"
+        " features[:, i, j].T.)",
     )
 
 
@@ -913,6 +914,9 @@ def head_values(fit_contact_head):
             "The probabilities are not those of one L1 logistic regression on apc(x + x.T) of every head, over the pairs i < j of all"
             " chains at least min_separation apart."
         )
+        far = np.abs(np.subtract.outer(*[np.arange(len(found))] * 2)) >= low
+        if np.allclose(found[far], expected[far], atol=_TOLERANCE):
+            otherwise = "Right for pairs at least min_separation apart; predict must give the probability of every pair, near ones too."
         shuffled = _predict(head, maps.flip(-1).flip(-2).roll(3, -1))
         if np.ptp(found) < 1e-9:
             otherwise = "Every pair gets the same probability, a constant: do the heads enter?"
@@ -962,6 +966,28 @@ def head_penalty(fit_contact_head):
         f"With c={_STRONG} an L1 penalty leaves no head a weight, and all pairs get the same probability. Yours still differ: is the"
         " penalty L2, scikit-learn's default? L1 makes the weights sparse.",
     )
+    expect_close(
+        _predict(_fit(fit_contact_head, c=_MIDDLE), maps)[off],
+        _variant(c=_MIDDLE)[off],
+        lambda: {sentence: table[off] for sentence, table in _penalty_mistakes().items()},
+        f"With c={_MIDDLE}, where the penalty tells, the probabilities are not those of scikit-learn's L1 logistic regression with C=c.",
+        tolerance=0.02,
+    )
+
+
+def _penalty_mistakes():
+    training = np.concatenate([_read(maps)[:, *np.triu_indices(len(truth), 6)].T for maps, truth in _training()])
+    spread = training.std(0)[:, None, None]
+    twice = "You train on (i, j) and on (j, i): each pair counts twice then, and the penalty half."
+    return {
+        twice: _variant(c=2 * _MIDDLE),
+        "Your features are half as large, (x + x.T) / 2, so the penalty weighs more; asked for is x + x.T.": _variant(
+            lambda m: _read(m) / 2, c=_MIDDLE
+        ),
+        "You scale the features: the penalty then weighs on all heads alike. Take apc(x + x.T) as it is.": _variant(
+            lambda m: _read(m) / spread, c=_MIDDLE
+        ),
+    }
 
 
 # ----------------------------------------------------------------------------------------------------- 8.5 head_profile

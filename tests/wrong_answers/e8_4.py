@@ -644,7 +644,11 @@ def right_fit_contact_head__diagonal_left_out(maps, contacts, min_separation=6, 
     return head(regression(c).fit(*training_set(maps, contacts, min_separation)), after=no_self)
 
 
-def right_fit_contact_head__both_triangles(maps, contacts, min_separation=6, c=0.15):
+def wrong_fit_contact_head__both_triangles(maps, contacts, min_separation=6, c=0.15):
+    """Trains on each pair twice, which is half the penalty.
+
+    message: each pair counts twice
+    """
     x, y = [], []
     for chain, truth in zip(maps, contacts):
         apart = np.abs(np.subtract.outer(np.arange(len(truth)), np.arange(len(truth))))
@@ -653,10 +657,39 @@ def right_fit_contact_head__both_triangles(maps, contacts, min_separation=6, c=0
     return head(regression(c).fit(np.concatenate(x), np.concatenate(y)))
 
 
-def right_fit_contact_head__mean_of_both_directions(maps, contacts, min_separation=6, c=0.15):
+def wrong_fit_contact_head__mean_of_both_directions(maps, contacts, min_separation=6, c=0.15):
+    """Features of half the size, on which the penalty weighs more.
+
+    message: half as large
+    """
     return fitted(maps, contacts, min_separation, c, lambda m: features(m) / 2)
 
 
 def right_fit_contact_head__saga(maps, contacts, min_separation=6, c=0.15):
     """Another solver, which leaves the intercept out of the penalty."""
     return fitted(maps, contacts, min_separation, c, solver="saga", tol=1e-6, max_iter=20_000)
+
+
+def wrong_fit_contact_head__scaled(maps, contacts, min_separation=6, c=0.15):
+    """Features of unit variance, on which the penalty weighs alike.
+
+    message: You scale the features
+    """
+    pairs = [np.triu_indices(len(truth), min_separation) for truth in contacts]
+    spread = np.concatenate([features(chain)[p] for chain, p in zip(maps, pairs)]).std(0)
+    return fitted(maps, contacts, min_separation, c, lambda m: features(m) / spread)
+
+
+def wrong_fit_contact_head__far_pairs_only(maps, contacts, min_separation=6, c=0.15):
+    """Predicts the pairs it was trained on and leaves zero at the others.
+
+    message: near ones too
+    """
+    whole = fitted(maps, contacts, min_separation, c)
+
+    def predict(chain):
+        found = np.asarray(whole.predict(chain))
+        apart = np.abs(np.subtract.outer(np.arange(len(found)), np.arange(len(found))))
+        return np.where(apart >= min_separation, found, 0)
+
+    return SimpleNamespace(predict=predict)
