@@ -97,7 +97,7 @@ def browser(chromium):
 def page(request, lab, browser, root):
     """A notebook after Run All Cells."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.goto(f"{lab}/lab/tree/{request.param}")
+    page.goto(f"{lab}/lab/workspaces/{request.param[:2]}/tree/{request.param}")  # of its own: no tabs of the other notebook
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
     try:
         run_all_cells(page, f"{lab}/api/kernels")
