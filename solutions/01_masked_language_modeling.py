@@ -957,7 +957,8 @@ ax.legend(bbox_to_anchor=(1, 1), loc="upper left");
 
 # %% [markdown]
 # *Thin lines: held-out members of families that this course works with, in brackets the number of their members in Swiss-Prot; thick: general
-# proteins, whose close relatives were kept out of the training; dashed: what frequencies alone would score.*
+# proteins, whose close relatives were kept out of the training; dashed: what frequencies alone would score. Where all lines rise together, a finished run
+# was continued and its learning rate raised again (`training.json` beside the log says where).*
 #
 # It is section 7 once more, on a larger scale: one network, the same steps for all, and the lines fall at very
 # different times. Compare the order in which they fall with the number of members; and think of how alike the members are, since numbers are not
