@@ -24,7 +24,8 @@ _HOME = {
     "cluster_split": "datasets",
     "check": "checks", "hint": "checks", "progress": "checks",
 }
-_MODULES = ("architecture", "checks", "contacts", "datasets", "embeddings", "metrics", "models", "plots", "pretraining", "scoring", "sequences")
+_MODULES = ("architecture", "checks", "contacts", "datasets", "embeddings", "metrics", "models", "plots", "pretraining",
+            "scoring", "sequences")
 
 __all__ = [*_HOME, *_MODULES]
 
