@@ -136,7 +136,7 @@ for ax, draw in zip(axes, (draw_model, draw_block)):
     ax.axis("off")
 
 # %% [markdown]
-# *Read from bottom to top. Left, the model: a table look-up, token dropout (section 5), a stack of equal blocks, and the language-model head in the four boxes on top of the first LayerNorm. Right, one block: the blue line is the residual stream. Each
+# *Read from bottom to top. Left, the model: a table look-up, token dropout (section 5), a stack of equal blocks, and above the first LayerNorm the language-model head: three boxes, whose output are the logits. Right, one block: the blue line is the residual stream. Each
 # sublayer takes a normalised copy and adds what it found; nothing on the stream is ever replaced. Attention is the only place in the whole model where
 # tokens learn anything of each other.*
 #
