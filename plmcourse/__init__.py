@@ -20,12 +20,15 @@ _HOME = {
     "attention_maps": "contacts", "apc": "contacts", "precision_at_l": "contacts", "fit_contact_head": "contacts",
     "head_profile": "contacts", "contact_map": "contacts",
     "parse_mutation": "sequences", "apply_mutations": "sequences", "read_fasta": "sequences", "RESIDUES": "sequences",
-    "bootstrap_ci": "metrics", "spearman_ci": "metrics",
+    "bootstrap_ci": "metrics", "spearman_ci": "metrics", "scores": "metrics", "compare": "metrics", "recalls": "metrics",
+    "SequenceClassifier": "classifiers", "ResidueClassifier": "classifiers", "align_labels": "classifiers", "thaw": "classifiers",
+    "LoRALinear": "lora", "inject_lora": "lora", "lora_parameters": "lora", "merge": "lora",
+    "fit": "training", "predict": "training", "examples": "training",
     "cluster_split": "datasets",
     "check": "checks", "hint": "checks", "progress": "checks",
 }
-_MODULES = ("architecture", "checks", "contacts", "datasets", "embeddings", "metrics", "models", "plots", "pretraining",
-            "scoring", "sequences")
+_MODULES = ("architecture", "checks", "classifiers", "contacts", "datasets", "embeddings", "lora", "metrics", "models", "plots",
+            "pretraining", "scoring", "sequences", "training")
 
 __all__ = [*_HOME, *_MODULES]
 

@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from plmcourse.embeddings import batches
-from plmcourse.sequences import MASK, PAD, RESIDUES, clean
+from plmcourse.sequences import IGNORE, MASK, PAD, RESIDUES, clean
 
-IGNORE = -100  # the label of a position that is not to be guessed; PyTorch's cross_entropy skips it by default
 FIRST, LAST = 4, 24  # ids of the 20 standard amino acids, as a slice
 
 

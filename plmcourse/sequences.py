@@ -6,6 +6,7 @@ import warnings
 TOKENS = ("<cls> <pad> <eos> <unk> L A G V S E R T I D P K Q N F Y M H W C X B U Z O . - <null_1> <mask>").split()
 TOKEN_ID = {token: number for number, token in enumerate(TOKENS)}
 CLS, PAD, EOS, MASK = (TOKEN_ID[token] for token in ("<cls>", "<pad>", "<eos>", "<mask>"))
+IGNORE = -100  # the label of a token that is not to be guessed; PyTorch's cross_entropy skips it by default
 RESIDUES = "".join(TOKENS[4:24])  # the 20 standard amino acids, ids 4 to 23
 AMBIGUOUS = "".join(TOKENS[24:29])  # X (any), B (N or D), U (selenocysteine), Z (Q or E), O (pyrrolysine), ids 24 to 28
 

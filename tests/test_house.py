@@ -112,9 +112,20 @@ def test_functions_have_at_most_40_lines(path):
     assert [(name, lines) for name, lines in functions(path) if lines > 40] == []
 
 
+def code_lines(path):
+    """Numbers of the lines that hold code: no docstring, comment or blank line."""
+    text = path.read_text(encoding="utf-8")
+    documented = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            documented.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return [number for number, line in enumerate(text.splitlines(), start=1)
+            if line.strip() and not line.strip().startswith("#") and number not in documented]
+
+
 def test_the_package_is_small():
-    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE if "checks" not in path.parts)
-    print(f"{lines} lines without checks")
+    lines = sum(len(code_lines(path)) for path in PACKAGE if "checks" not in path.parts)
+    print(f"{lines} lines of code without checks")
     assert lines < 2000
 
 
