@@ -60,6 +60,8 @@ def predict(model, data, tokens_per_batch=2048):
 
 def evaluate(model, data, weights=None):
     """Mean cross-entropy in nats, its classes weighted as in :func:`fit`, and macro-F1, over all proteins or residues: two floats."""
+    if not data:
+        raise ValueError("there are no examples to evaluate the model on")
     probabilities = np.concatenate([np.atleast_2d(rows) for rows in predict(model, data)])
     labels = np.concatenate([np.atleast_1d(label) for _, label in data])
     classes = range(probabilities.shape[1])
@@ -96,9 +98,11 @@ def fit(model, train, validation, epochs=5, lr=1e-3, weights=None, patience=2, s
     Returns
     -------
     pandas.DataFrame
-        A row per epoch, 0 before training: train_loss, validation_loss (nats per label) and macro_f1 on ``validation``.
+        A row per epoch, 0 before training: train_loss, validation_loss (nats per label) and macro_f1 on ``validation``. A
+        ValueError says when nothing is trainable, a set is empty, a label is no class, or the checkpoint is another run's.
     """
-    run = Run(model, validation, dict(lr=lr, seed=seed, tokens_per_batch=tokens_per_batch, accumulate=accumulate), weights, checkpoint)
+    settings = dict(lr=lr, seed=seed, tokens_per_batch=tokens_per_batch, accumulate=accumulate)
+    run = Run(model, validation, settings, weights, checkpoint)
     try:
         with tqdm(total=epochs * len(train), initial=run.epoch * len(train), unit="protein", leave=False) as bar:
             while run.epoch < epochs and run.since_best < patience:
@@ -114,13 +118,13 @@ class Run:
     """What :func:`fit` remembers from epoch to epoch: the optimizer, the scores so far, and the best weights."""
 
     def __init__(self, model, validation, settings, weights, checkpoint):
-        self.model, self.validation, self.settings = model, validation, settings
+        self.weights = None if weights is None else [float(weight) for weight in weights]
+        self.model, self.validation, self.settings = model, validation, settings | dict(weights=self.weights)
         self.checkpoint = checkpoint and Path(checkpoint)
         self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         if not self.trained:
             raise ValueError("no parameter of the model is trainable: thaw something, the head at least")
         self.device = next(iter(self.trained.values())).device
-        self.weights = weights
         self.optimizer = torch.optim.AdamW(self.trained.values(), lr=settings["lr"])
         self.history = []
         if self.checkpoint and self.checkpoint.exists():
@@ -142,6 +146,8 @@ class Run:
 
     def one_epoch(self, train, bar):
         """One pass over the training set, a look at the validation set, a checkpoint."""
+        if not train:
+            raise ValueError("the training set is empty")
         order = np.random.default_rng([self.settings["seed"], self.epoch])
         shuffled = [train[i] for i in order.permutation(len(train))]
         groups = batches([len(tokens) for tokens, _ in shuffled], self.settings["tokens_per_batch"])

@@ -124,6 +124,14 @@ def test_a_label_that_is_no_class_is_named():
         pc.fit(classifier(), train, [*validation, (validation[0][0], 5)])
 
 
+def test_empty_sets_are_named():
+    train, validation = whole()
+    with pytest.raises(ValueError, match="no examples to evaluate"):
+        pc.fit(classifier(), train, [])
+    with pytest.raises(ValueError, match="the training set is empty"):
+        pc.fit(classifier(), [], validation)
+
+
 def test_labels_and_sequences_must_match():
     with pytest.raises(ValueError, match="2 sequences and 1 labels"):
         training.examples(tiny_plm(), ["MK", "MK"], [0])
@@ -214,5 +222,7 @@ class TestCheckpoint:
         fit(classifier(), whole(), epochs=1, checkpoint=tmp_path / "run.pt")
         with pytest.raises(ValueError, match="a run with lr = 0.001, this one has 0.1"):
             fit(classifier(), whole(), epochs=1, lr=0.1, checkpoint=tmp_path / "run.pt")
+        with pytest.raises(ValueError, match=r"a run with weights = None, this one has \[1.0, 2.0\]"):
+            fit(classifier(), whole(), epochs=1, weights=[1, 2], checkpoint=tmp_path / "run.pt")
         with pytest.raises(ValueError, match="trained other parameters"):
             fit(classifier(last_n=0), whole(), epochs=1, checkpoint=tmp_path / "run.pt")
