@@ -47,14 +47,14 @@ class LoRALinear(nn.Module):
 
 
 def inject_lora(model, targets=("query", "key", "value"), r=8, alpha=16):
-    """Wrap every ``nn.Linear`` whose name ends in a target, and freeze everything but the A and B matrices.
+    """Wrap every ``nn.Linear`` that is called like a target, and freeze everything but the A and B matrices.
 
     Parameters
     ----------
     model : nn.Module
         Changed in place. Its head is frozen as well: to train it is a separate step.
     targets : sequence of str
-        Last parts of module names: "query" stands for "esm.encoder.layer.0.attention.self.query" and its like.
+        Last parts of module names, whole: "query" stands for "esm.encoder.layer.0.attention.self.query", not for "subquery".
     r, alpha
         As in :class:`LoRALinear`.
 

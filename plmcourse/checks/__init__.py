@@ -5,6 +5,8 @@ from plmcourse.checks import (  # noqa: F401
     attention_contacts,
     embeddings,
     esm2_architecture,
+    fine_tuning,
+    lora,
     masked_language_modeling,
     zero_shot_mutations,
 )

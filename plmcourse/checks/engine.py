@@ -105,7 +105,7 @@ def expect_value_error(function, *arguments, sentence, **options):
     except Exception as error:
         raise Wrong(f"{sentence} It raised {type(error).__name__} where a ValueError is asked for.") from error
     expect(not isinstance(result, Exception), f"{sentence} The error was returned; write 'raise' instead of 'return'.")
-    raise Wrong(f"{sentence} It returned {result!r} where a ValueError is asked for.")
+    raise Wrong(f"{sentence} It returned {_short(result)} where a ValueError is asked for.")
 
 
 def smallest(strategy, differs):
@@ -190,19 +190,22 @@ def observed_class(student):
     return make
 
 
+def _short(value):
+    """A value as a student would recognise it, on one line."""
+    if hasattr(value, "tokenize"):
+        return "plm"
+    if isinstance(value, torch.nn.Module):
+        return repr(value) if "\n" not in repr(value) else type(value).__name__  # Linear(in_features=3, …) fits, a model does not
+    if hasattr(value, "shape"):
+        return f"{type(value).__name__} of shape {list(value.shape)}"
+    if isinstance(value, list) and value and hasattr(value[0], "shape"):
+        return f"[{len(value)} x {type(value[0]).__name__}]"
+    return reprlib.repr(value)
+
+
 def _call(name, arguments, options):
     """A call as a student would write it, long arguments shortened."""
-
-    def short(value):
-        if hasattr(value, "tokenize"):
-            return "plm"
-        if hasattr(value, "shape"):
-            return f"{type(value).__name__} of shape {list(value.shape)}"
-        if isinstance(value, list) and value and hasattr(value[0], "shape"):
-            return f"[{len(value)} x {type(value[0]).__name__}]"
-        return reprlib.repr(value)
-
-    return f"{name}({', '.join([*map(short, arguments), *(f'{key}={short(value)}' for key, value in options.items())])})"
+    return f"{name}({', '.join([*map(_short, arguments), *(f'{key}={_short(value)}' for key, value in options.items())])})"
 
 
 def _line(function, error):
