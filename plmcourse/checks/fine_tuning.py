@@ -530,8 +530,8 @@ def labels_in_place(ResidueClassifier, align_labels):
 def labels_that_do_not_fit(ResidueClassifier, align_labels):
     tokens = _tokens(["MKT", "MK"])
     for labels, why in (
-        ([[0, 1, 2], [0]], "Protein 1 has 2 residues and 1 label."),
-        ([[0, 1, 2], [0, 1, 2]], "Protein 1 has 2 residues and 3 labels."),
+        ([[0, 1, 2], [0]], "The second protein has 2 residues and 1 label."),
+        ([[0, 1, 2], [0, 1, 2]], "The second protein has 2 residues and 3 labels."),
         ([[0, 1], [0, 1]], "Protein 0 has 3 residues and 2 labels."),
         ([[0, 1, 2, 1], [0, 1]], "Protein 0 has 3 residues and 4 labels."),
         ([[0, 1], [0, 1, 2]], "Protein 0 has 3 residues and 2 labels, protein 1 the other way round."),
@@ -704,7 +704,8 @@ scores_exercise = Exercise(
         ),
         (
             "rows = rng.integers(0, n, n) with rng = np.random.default_rng(seed); y = np.concatenate([true[i] for i in rows]), and p"
-            " likewise; at the end np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) for each of the three."
+            " likewise; at the end np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) for each of the three. Much faster: one confusion"
+            " matrix per protein; that of a draw is their sum, and pc.metrics.from_confusion scores many at once."
         ),
     ],
 )
@@ -916,6 +917,8 @@ def _expect_interval(result, kind, level, case, twin=None):
         about = f"The {level:.0%} interval of {name} is {low:.3f} to {high:.3f}; about {wanted[0]:.3f} to {wanted[1]:.3f} is expected."
         if twin and _near((low, high), twin, name, level)[0]:
             raise Wrong(f"{about} Yours draws residues one by one. Residues of a protein resemble each other: draw whole proteins.", case)
+        if level != 0.95 and _near((low, high), kind, name, 0.95)[0]:
+            raise Wrong(f"{about} Yours is the 95 % interval: use the argument level.", case)
         spread = _expected_draws(kind)[name].std()
         if not low - 2 * spread < value < high + 2 * spread:
             why = "draw true and predicted together, at the same places"
