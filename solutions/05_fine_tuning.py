@@ -1040,7 +1040,7 @@ ax.legend();
 
 # %% [markdown]
 # *Each point holds an eighth of the test residues. Below the dashed line the model is too sure of itself, above it too modest. A temperature above 1 has
-# softened what the model says, one below 1 has sharpened it.* A perfectly calibrated model would not reach an ECE of exactly 0 on a finite test set: compare, do not hope for zero. And remember the
+# softened what the model says, one below 1 has sharpened it.* It was chosen on a few validation chains, so it can miss: did the test set's ECE fall? A perfectly calibrated model would not reach an ECE of exactly 0 on a finite test set: compare, do not hope for zero. And remember the
 # class weights: a balanced loss trains for a world in which all classes are equally common, and its probabilities belong to that world.
 #
 # ## 10. What the model has forgotten
