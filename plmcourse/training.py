@@ -104,7 +104,8 @@ def fit(model, train, validation, epochs=5, lr=1e-3, weights=None, patience=2, s
     settings = dict(lr=lr, seed=seed, tokens_per_batch=tokens_per_batch, accumulate=accumulate)
     run = Run(model, validation, settings, weights, checkpoint)
     try:
-        with tqdm(total=epochs * len(train), initial=run.epoch * len(train), unit="protein", leave=False) as bar:
+        done = run.epoch * len(train)
+        with tqdm(total=epochs * len(train), initial=done, unit="protein", leave=False, mininterval=1) as bar:
             while run.epoch < epochs and run.since_best < patience:
                 run.one_epoch(train, bar)
     except KeyboardInterrupt:
@@ -160,8 +161,9 @@ class Run:
                 chosen = groups[first:first + accumulate]
                 loss, weight = self.step(chosen)
                 total, count = total + loss, count + weight
+                shown = dict(epoch=self.epoch + 1, loss=f"{total / count:.3f}", macro_f1=f"{self.history[-1]['macro_f1']:.3f}")
+                bar.set_postfix(shown, refresh=False)  # once a second is enough: each redrawing is a message to the browser
                 bar.update(sum(map(len, chosen)))
-                bar.set_postfix(epoch=self.epoch + 1, loss=f"{total / count:.3f}", macro_f1=f"{self.history[-1]['macro_f1']:.3f}")
         self.judge(train_loss=total / count)
         self.save()
 

@@ -105,7 +105,8 @@ def expect_value_error(function, *arguments, sentence, **options):
     except Exception as error:
         raise Wrong(f"{sentence} It raised {type(error).__name__} where a ValueError is asked for.") from error
     expect(not isinstance(result, Exception), f"{sentence} The error was returned; write 'raise' instead of 'return'.")
-    raise Wrong(f"{sentence} It returned {_short(result)} where a ValueError is asked for.")
+    shown = _short(result) if isinstance(result, torch.nn.Module) else repr(result)
+    raise Wrong(f"{sentence} It returned {shown} where a ValueError is asked for.")
 
 
 def smallest(strategy, differs):
