@@ -78,16 +78,16 @@ print(f"{psutil.virtual_memory().available / 1e9:.0f} GB of memory free · PyTor
 # %%
 on_cpu = plm.device.type == "cpu"
 SIZES = {
-    "proteins": (120, 50, 220) if on_cpu else (6390, 714, 1825),  # localisation: train, validation, test, at most
+    "proteins": (110, 50, 200) if on_cpu else (6390, 714, 1825),  # localisation: train, validation, test, at most
     "first residues": 40 if on_cpu else 510,
     "chains": (36, 16, 60) if on_cpu else (420, 60, 120),  # secondary structure: train, validation, test
     "chain residues": 64 if on_cpu else 510,
-    "epochs": (4, 5) if on_cpu else (8, 12),  # at most, for the two tasks
+    "epochs": (4, 4) if on_cpu else (8, 12),  # at most, for the two tasks
     "seeds": (1, 2) if on_cpu else (3, 3),
     "tokens per batch": 512 if on_cpu else 4096,  # small batches: with few proteins an epoch must still hold enough steps
     "pool": 500 if on_cpu else 3000,  # proteins for the learning curve of section 8
     "split": 360 if on_cpu else 2000,  # proteins in section 11
-    "forgetting": 20 if on_cpu else 140,  # proteins of each kind in section 10
+    "forgetting": 16 if on_cpu else 140,  # proteins of each kind in section 10
 }
 # learning rates, found by a few tries at these sizes: a new head may take larger steps than layers that have something to lose
 RATES = {0: 3e-3, 2: 5e-4, depth: 5e-4} if on_cpu else {0: 1e-3, 2: 3e-4, depth: 1e-4}
