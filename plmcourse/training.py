@@ -86,10 +86,8 @@ def fit(model, train, validation, epochs=5, lr=1e-3, weights=None, patience=2, s
         Passes over ``train``, and the learning rate of AdamW.
     weights : array-like, shape [classes], optional
         Weight of each class in the loss; 1 by default.
-    patience : int
-        Stop after so many epochs without a better macro-F1 on ``validation``.
-    seed : int
-        Decides the order of the batches and dropout. The global random state is left as it was.
+    patience, seed : int
+        Stop after so many epochs without a better macro-F1 on ``validation``; the seed decides the order of batches and dropout.
     tokens_per_batch, accumulate : int
         Padded tokens at once, and batches per step: 4 of 1,024 make the step of one of 4,096, in a quarter of its memory.
     checkpoint : path, optional
@@ -98,8 +96,8 @@ def fit(model, train, validation, epochs=5, lr=1e-3, weights=None, patience=2, s
     Returns
     -------
     pandas.DataFrame
-        A row per epoch, 0 before training: train_loss, validation_loss (nats per label) and macro_f1 on ``validation``. A
-        ValueError says when nothing is trainable, a set is empty, a label is no class, or the checkpoint is another run's.
+        A row per epoch, 0 before training: train_loss, validation_loss (nats per label), macro_f1 on ``validation``. A ValueError
+        says when nothing is trainable, a set is empty, a label is no class, or the checkpoint is another run's.
     """
     settings = dict(lr=lr, seed=seed, tokens_per_batch=tokens_per_batch, accumulate=accumulate)
     run = Run(model, validation, settings, weights, checkpoint)
