@@ -78,7 +78,7 @@ print(f"{psutil.virtual_memory().available / 1e9:.0f} GB of memory free · PyTor
 # %%
 on_cpu = plm.device.type == "cpu"
 SIZES = {
-    "proteins": (110, 50, 200) if on_cpu else (6390, 714, 1825),  # localisation: train, validation, test, at most
+    "proteins": (120, 50, 220) if on_cpu else (6390, 714, 1825),  # localisation: train, validation, test, at most
     "first residues": 40 if on_cpu else 510,
     "chains": (36, 16, 60) if on_cpu else (420, 60, 120),  # secondary structure: train, validation, test
     "chain residues": 64 if on_cpu else 510,
