@@ -76,7 +76,8 @@ def confusions(true, predicted, classes):
     """One confusion matrix per protein, or per row where a protein has one label: int array [units, classes, classes].
 
     ``true`` and ``predicted`` hold one int per protein, or one int array [L] per protein, where -100 in ``true`` does not
-    count; an entry of which nothing is left is dropped. Rows of a matrix are the true classes. Raises a ValueError where lengths differ or a class does not exist.
+    count; an entry of which nothing is left is dropped. Rows of a matrix are the true classes. Raises a ValueError where
+    lengths differ, a class does not exist, or nothing is left at all.
     """
     if len(true) != len(predicted) or len(true) == 0:
         raise ValueError(f"there are {len(true)} true and {len(predicted)} predicted entries: needed are as many, and at least one")
