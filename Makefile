@@ -22,7 +22,7 @@ help:
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "plmcourse needs Python 3.11 or 3.12 and found neither; say make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,grading]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,grading,view]"
 	touch $@
 
 lab: $(STAMP)

@@ -24,11 +24,14 @@ _HOME = {
     "SequenceClassifier": "classifiers", "ResidueClassifier": "classifiers", "align_labels": "classifiers", "thaw": "classifiers",
     "LoRALinear": "lora", "inject_lora": "lora", "lora_parameters": "lora", "merge": "lora",
     "fit": "training", "predict": "training", "examples": "training",
+    "kabsch_rmsd": "structures", "lddt_ca": "structures", "tm_score": "structures", "read_confidence": "structures",
+    "coordinates_from_distances": "structures", "handedness": "structures",
+    "fold": "esmfold", "show": "views",
     "cluster_split": "datasets",
     "check": "checks", "hint": "checks", "progress": "checks",
 }
-_MODULES = ("architecture", "checks", "classifiers", "contacts", "datasets", "embeddings", "lora", "metrics", "models", "plots",
-            "pretraining", "scoring", "sequences", "training")
+_MODULES = ("architecture", "checks", "classifiers", "contacts", "datasets", "embeddings", "esmfold", "folding", "lora", "metrics",
+            "models", "plots", "pretraining", "scoring", "sequences", "structures", "training", "views")
 
 __all__ = [*_HOME, *_MODULES]
 

@@ -18,8 +18,8 @@ def main(arguments=None):
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("doctor", help="say what this machine has and which models would run on it").set_defaults(run=doctor)
-    fetch_parser = commands.add_parser("fetch", help="download ESM-2 weights into the hub cache and verify them")
-    fetch_parser.add_argument("size", help="8M, 35M, 150M, 650M, 3B or 15B")
+    fetch_parser = commands.add_parser("fetch", help="download ESM-2's or ESMFold's weights into the hub cache and verify them")
+    fetch_parser.add_argument("size", help="8M, 35M, 150M, 650M, 3B, 15B or ESMFold")
     fetch_parser.set_defaults(run=fetch)
     chosen = parser.parse_args(arguments)
     try:
@@ -31,7 +31,7 @@ def main(arguments=None):
 
 def doctor(_=None):
     """Print Python, device, memory, packages, and for each model size whether its weights are here and would fit."""
-    from plmcourse import datasets, models
+    from plmcourse import datasets, esmfold, models
 
     print(f"plmcourse {__version__} · Python {platform.python_version()} · {platform.system()} {platform.machine()}")
     print(" · ".join(f"{name} {_version(name)}" for name in _PACKAGES))
@@ -42,8 +42,9 @@ def doctor(_=None):
     print(f"\n{'size':>5} {'parameters':>15}  {'memory (float32)':>16}  weights")
     for size in models.FAMILY.values():
         need = size.parameters * 4 * 1.3  # a third on top for activations, as a rule of thumb
-        fits = "would run" if need < memory else f"needs {(need - memory) / 1e9:.0f} GB more"
-        print(f"{size.name:>5} {size.parameters:>15,}  {need / 1e9:>13.1f} GB  {_weights(size.name)}; {fits}")
+        print(f"{size.name:>5} {size.parameters:>15,}  {need / 1e9:>13.1f} GB  {_weights(size)}; {_fits(need, memory)}")
+    need = esmfold.memory_needed(300)
+    print(f"ESMFold takes {need / 1e9:.1f} GB for a protein of 300 residues: {_weights(models.ESMFOLD)}; {_fits(need, memory)}")
     print(f'\nplmcourse.load() would take: {models.find_weights(os.environ.get("PLMCOURSE_MODEL", "8M"), fetch=False)[1]}')
     return 0 if healthy else 1
 
@@ -75,14 +76,18 @@ def _report(test, fine):
     return True
 
 
+def _fits(need, memory):
+    return "would run" if need < memory else f"needs {(need - memory) / 1e9:.0f} GB more"
+
+
 def _weights(size):
     from plmcourse import models
 
     try:
-        models.hub_snapshot(models.FAMILY[size], fetch=False)
+        models.hub_snapshot(size, fetch=False)
         return "in the hub cache"
     except FileNotFoundError:
-        return "embedded only" if size == "8M" else "not here"
+        return "embedded only" if size.name == "8M" else "not here"
     except ValueError as error:
         return str(error)
 
@@ -91,10 +96,11 @@ def fetch(chosen):
     """Download the pinned snapshot of one size and verify it."""
     from plmcourse import models
 
-    if chosen.size not in models.FAMILY:
-        raise ValueError(f"there is no size {chosen.size!r}; there are: {', '.join(models.FAMILY)}")
-    folder = models.hub_snapshot(models.FAMILY[chosen.size])
-    print(f"ESM-2 {chosen.size} is complete and verified in {folder}")
+    known = {**models.FAMILY, models.ESMFOLD.name: models.ESMFOLD}
+    if chosen.size not in known:
+        raise ValueError(f"there is no size {chosen.size!r}; there are: {', '.join(known)}")
+    folder = models.hub_snapshot(known[chosen.size])
+    print(f"{known[chosen.size].title} is complete and verified in {folder}")
     return 0
 
 

@@ -2,6 +2,7 @@
 import importlib.metadata
 import os
 import re
+import shutil
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ logging.disable_progress_bar()  # "Loading weights" flickers by in a second and 
 
 @dataclass(frozen=True)
 class Size:
-    """One member of the ESM-2 family (Lin et al. 2023, Science 379:1123; parameter counts include the contact head)."""
+    """One member of the ESM-2 family, or ESMFold (Lin et al. 2023, Science 379:1123; parameter counts include the contact head)."""
 
     name: str
     repository: str
@@ -30,6 +31,17 @@ class Size:
     heads: int
     parameters: int
     sha256: tuple = ()  # of model.safetensors, where known; two uploads of the 8M weights are around
+    file_bytes: int = 0  # of the weights, where they are not float32 throughout
+
+    @property
+    def title(self):
+        """The name in a sentence: "ESM-2 8M", "ESMFold"."""
+        return self.name if self.name.startswith("ESM") else f"ESM-2 {self.name}"
+
+    @property
+    def bytes(self):
+        """What the weights take on disk."""
+        return self.file_bytes or 4 * self.parameters
 
 
 FAMILY = {size.name: size for size in (
@@ -44,6 +56,9 @@ FAMILY = {size.name: size for size in (
     Size("3B", "facebook/esm2_t36_3B_UR50D", "476b639933c8baad5ad09a60ac1a87f987b656fc", 36, 2560, 40, 2_839_005_634),
     Size("15B", "facebook/esm2_t48_15B_UR50D", "5fbca39631164edc1d402a5aa369f982f72ee282", 48, 5120, 40, 15_129_100_194),
 )}
+# Not a language model that load() could return, so not in FAMILY: the 3B backbone in float16 and the folding trunk in float32
+ESMFOLD = Size("ESMFold", "facebook/esmfold_v1", "ba837a39b67e59941c3f017d6c2a064f567038d9", 36, 2560, 40, 3_525_038_915,
+               ("9a865162cdcaac8d5385c908fd0c620fccf0405adb3a5b49566a8d88831977ac",), file_bytes=8_435_267_018)
 EMBEDDED = "course-8M"  # the checkpoint in data/models: ESM-2's 8M architecture, trained by this project
 _WANTED = ["config.json", "vocab.txt", "*.safetensors", "*.safetensors.index.json"]
 
@@ -119,6 +134,17 @@ class PLM:
         return self.model(input_ids=tokens, attention_mask=tokens != PAD, **options)
 
 
+def configuration(layers, dim, heads, token_dropout=True, **options):
+    """ESM-2's configuration at any size, for transformers, whose own defaults are another model's.
+
+    ``options`` are further values of transformers' EsmConfig.
+    """
+    return EsmConfig(vocab_size=len(TOKENS), mask_token_id=MASK, pad_token_id=PAD, hidden_size=dim, num_hidden_layers=layers,
+                     num_attention_heads=heads, intermediate_size=4 * dim, hidden_dropout_prob=0.0,
+                     attention_probs_dropout_prob=0.0, position_embedding_type="rotary", token_dropout=token_dropout,
+                     emb_layer_norm_before=False, max_position_embeddings=1026, layer_norm_eps=1e-5, vocab_list=TOKENS, **options)
+
+
 def untrained(layers=6, dim=320, heads=20, seed=0, causal=False, attention="eager"):
     """An ESM-2 of any size with random weights: to train, or to compare a trained one with.
 
@@ -145,10 +171,7 @@ def untrained(layers=6, dim=320, heads=20, seed=0, causal=False, attention="eage
     """
     if causal and attention != "eager":
         raise ValueError(f"a causal model needs attention='eager', not {attention!r}: with that every position would see all others")
-    config = EsmConfig(vocab_size=len(TOKENS), mask_token_id=MASK, pad_token_id=PAD, hidden_size=dim, num_hidden_layers=layers,
-                       num_attention_heads=heads, intermediate_size=4 * dim, hidden_dropout_prob=0.0,
-                       attention_probs_dropout_prob=0.0, position_embedding_type="rotary", token_dropout=not causal,
-                       emb_layer_norm_before=False, max_position_embeddings=1026, layer_norm_eps=1e-5, vocab_list=TOKENS)
+    config = configuration(layers, dim, heads, token_dropout=not causal)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = EsmForMaskedLM._from_config(config, attn_implementation=attention)
@@ -187,7 +210,7 @@ def load(size=None, device=None, dtype=torch.float32, attention="sdpa"):
     """
     size = str(size or os.environ.get("PLMCOURSE_MODEL", "8M"))
     folder, source = find_weights(size)
-    model = _read(folder, dtype, attention).eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = read_weights(EsmForMaskedLM, folder, dtype, attention).eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     plm = PLM(model, EsmTokenizer(str(Path(folder) / "vocab.txt")), source)
     config, parameters = model.config, sum(p.numel() for p in model.parameters())
     print(f"{source} · {config.num_hidden_layers} layers × {config.hidden_size} · {parameters:,} parameters · "
@@ -229,7 +252,7 @@ def hub_snapshot(size, fetch=True):
     Raises
     ------
     FileNotFoundError
-        If the snapshot is not complete and cannot be fetched.
+        If the snapshot is not complete and cannot be fetched, also for want of space on the disk.
     ValueError
         If a weights file does not have the expected SHA-256.
     """
@@ -239,6 +262,8 @@ def hub_snapshot(size, fetch=True):
     for offline in (True, False):
         if not offline and not (fetch and _hub_answers()):
             break
+        if not offline:
+            _check_disk(size)
         try:
             folder = Path(snapshot_download(size.repository, revision=size.revision, allow_patterns=_WANTED,
                                             local_files_only=offline))
@@ -250,9 +275,21 @@ def hub_snapshot(size, fetch=True):
             for file in weights:
                 _verify(file, size)
             return folder
-    raise FileNotFoundError(f"the weights of ESM-2 {size.name} ({size.repository}, revision {size.revision[:7]}, safetensors) "
-                            "are not complete in the hub cache and cannot be fetched: "
+    raise FileNotFoundError(f"the weights of {size.title} ({size.repository}, revision {size.revision[:7]}, safetensors, "
+                            f"{size.bytes / 1e9:.2f} GB) are not complete in the hub cache and cannot be fetched: "
                             f"run 'plmcourse fetch {size.name}' online.")
+
+
+def _check_disk(size):
+    """Before gigabytes are fetched: is there room for them where the hub cache lies?"""
+    from huggingface_hub import constants
+
+    cache = Path(constants.HF_HUB_CACHE).absolute()
+    free = shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.is_dir())).free
+    if free < size.bytes:
+        raise FileNotFoundError(f"the weights of {size.title} are not in the hub cache, and fetching them takes {size.bytes / 1e9:.2f} GB "
+                                f"of disk, of which {free / 1e9:.2f} GB are free in {cache}: "
+                                f"{(size.bytes - free) / 1e9:.2f} GB are missing.")
 
 
 def _hub_answers():
@@ -277,15 +314,24 @@ def _verify(file, size):
                          f"and run 'plmcourse fetch {size.name}'")
 
 
-def _read(folder, dtype, attention):
+def read_weights(model_class, folder, dtype, attention, **options):
+    """A model of one of transformers' classes from the safetensors file in a folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If config.json or vocab.txt is missing.
+    ValueError
+        If the safetensors file is damaged.
+    """
     from safetensors import SafetensorError
 
     for name in ("config.json", "vocab.txt"):
         if not (Path(folder) / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}: weights come with config.json, vocab.txt and model.safetensors")
     try:
-        return EsmForMaskedLM.from_pretrained(folder, dtype=dtype, attn_implementation=attention, use_safetensors=True,
-                                              local_files_only=True)
+        return model_class.from_pretrained(folder, dtype=dtype, attn_implementation=attention, use_safetensors=True,
+                                           local_files_only=True, **options)
     except SafetensorError as error:
         raise ValueError(f"the safetensors file in {folder} is damaged or cut short: {error}") from error
 

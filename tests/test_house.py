@@ -47,7 +47,7 @@ def test_environment_agrees_with_pyproject():
     *conda, pip = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     python = requirement("python" + PROJECT["project"]["requires-python"])
     assert set(map(requirement, conda)) == {python, ("pip", frozenset())}
-    assert {"-c constraints.txt", "-e ."} <= set(pip["pip"])
+    assert {"-c constraints.txt", "-e .[view]"} <= set(pip["pip"])
     packages = [line for line in pip["pip"] if not line.startswith("-")]
     assert set(map(requirement, packages)) == set(map(requirement, PROJECT["project"]["dependencies"]))
 

@@ -1,4 +1,5 @@
-"""Notebooks 3 and 8 in JupyterLab as a student meets them: a real server, a real browser, Run All Cells."""
+"""Notebooks 3, 7 and 8 in JupyterLab as a student meets them: a real server, a real browser, Run All Cells."""
+import io
 import json
 import os
 import shutil
@@ -10,19 +11,30 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pytest
 from build_notebooks import BAR
 
 NAMES = ("03_embeddings.ipynb", "08_attention_contacts.ipynb")
 # a bar that stays is a widget in the page, whatever the notebook itself leaves behind
 WIDGET = "from tqdm.notebook import tqdm\nfor _ in tqdm(range(3), desc='a widget'):\n    pass"
+# structures in 3D: a notebook written here, and notebook 7 where it has been built
+VIEWS = ("00_show.ipynb", *(("07_esmfold.ipynb",) if (Path(__file__).parents[1] / "notebooks" / "07_esmfold.ipynb").exists() else ()))
+SHOW = [("import numpy as np\nimport plmcourse as pc\npc.plots.use_course_style()\natoms = pc.datasets.load('1ubq')\n"
+        "ca = pc.structures.ca_coordinates(atoms)\nchain = pc.datasets.chains('chains_test')[0]"),
+        "pc.show(atoms)", "pc.show(atoms, 'secondary structure')\nprint('a line after it')", "pc.show(atoms, 'plddt')",
+        "pc.show(chain['xyz'], chain['rsa'], label='relative accessibility')",
+        "pc.show(ca, 'secondary structure', other=ca[:, [1, 2, 0]] + np.sin(ca))",
+        "pc.show(np.random.default_rng(0).normal(size=(40, 4, 3)) * 15)"]
 # no question about news, no look for updates, and all cells in the page at once instead of those in view
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
-BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+# WebGL without a graphics card: SwiftShader draws on the CPU
+BROWSER = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist", "--disable-background-networking", "--disable-component-update",
            "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1, EXCLUDE localhost"]
 PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(el => el.innerText.trim())"
 STARTED = f"() => {PROMPTS}.some(prompt => /[*0-9]/.test(prompt))"
@@ -49,6 +61,9 @@ def lab(root, tmp_path_factory):
         notebook = nbformat.read(folder / "notebooks" / name, as_version=4)
         notebook.cells.append(nbformat.v4.new_code_cell(WIDGET, id="widget"))
         nbformat.write(notebook, folder / "notebooks" / name)
+    show = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text, id=f"show-{k}") for k, text in enumerate(SHOW)])
+    show.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(show, folder / "notebooks" / "00_show.ipynb")
     for name, values in SETTINGS.items():
         path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True)
@@ -93,11 +108,13 @@ def browser(chromium):
         browser.close()
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def page(request, lab, browser, root):
-    """A notebook after Run All Cells."""
+def opened(name, lab, browser, root):
+    """A notebook after Run All Cells; the page's ``errors`` are those of the browser's console."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.goto(f"{lab}/lab/workspaces/{request.param[:2]}/tree/{request.param}")  # of its own: no tabs of the other notebook
+    page.errors = []
+    page.on("console", lambda message: message.type == "error" and page.errors.append(f"{message.text} {message.location.get('url')}"))
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.goto(f"{lab}/lab/workspaces/{name[:2]}/tree/{name}")  # of its own: no tabs of the other notebook
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=120_000)
     try:
         run_all_cells(page, f"{lab}/api/kernels")
@@ -105,12 +122,24 @@ def page(request, lab, browser, root):
         page.wait_for_timeout(1000)  # the last outputs are drawn
     finally:
         (root / "build").mkdir(exist_ok=True)
-        page.screenshot(path=root / "build" / f"lab-{request.param[:2]}.png")
+        page.screenshot(path=root / "build" / f"lab-{name[:2]}.png")
     yield page
     # its kernel would keep memory and a core from the next
     for kernel in page.request.get(f"{lab}/api/kernels").json():
         page.request.delete(f"{lab}/api/kernels/{kernel['id']}")
     page.close()
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def page(request, lab, browser, root):
+    """A notebook after Run All Cells."""
+    yield from opened(request.param, lab, browser, root)
+
+
+@pytest.fixture(scope="module", params=VIEWS)
+def views(request, lab, browser, root):
+    """A notebook with structures after Run All Cells."""
+    yield from opened(request.param, lab, browser, root)
 
 
 def run_all_cells(page, kernels, tries=6):
@@ -168,3 +197,39 @@ def test_the_head_browser_follows_its_sliders(page):
     page.wait_for_function("""before => document.querySelector('.widget-vbox img.widget-image').src !== before""", arg=before, timeout=60_000)
     assert shown.all_inner_texts() != numbers
     assert picture.evaluate("el => el.naturalWidth") > 300
+
+
+def colours(png):
+    """Colours of a picture that cover at least 20 of its pixels, white and the greys left out."""
+    pixels = (plt.imread(io.BytesIO(png))[..., :3] * 15).round().astype(int).reshape(-1, 3)
+    found, count = np.unique(pixels[np.ptp(pixels, axis=1) > 2], axis=0, return_counts=True)
+    return found[count >= 20]
+
+
+def test_structures_are_drawn_in_3d(views, root):
+    canvas = views.locator(".jp-OutputArea-output canvas")
+    assert canvas.count() > 0
+    for number in range(canvas.count()):
+        canvas.nth(number).scroll_into_view_if_needed()
+        for _ in range(60):  # a slow machine draws late
+            views.wait_for_timeout(500)
+            png = canvas.nth(number).screenshot(path=root / "build" / f"view-{Path(views.url).name[:2]}-{number}.png")
+            if len(colours(png)) > 5:
+                break
+        else:
+            pytest.fail(f"3D view {number} is blank")
+
+
+def test_the_browser_reports_no_error(views):
+    text = " ".join(views.locator(".jp-OutputArea-output").all_inner_texts())
+    for failure in ("Error displaying widget", "Loading widget", "Could not render", "NGLWidget("):
+        assert failure not in text
+    assert views.errors == []
+    assert views.evaluate(STDERR) == []
+
+
+def test_each_view_has_its_picture(views):
+    """Also in the middle of a cell, and each only once."""
+    widgets = views.locator(".jp-OutputArea-output canvas").count()
+    pictures = views.locator(".jp-OutputArea-output.jp-RenderedImage img")
+    assert pictures.count() == widgets if "00_" in views.url else pictures.count() >= widgets

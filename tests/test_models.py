@@ -1,10 +1,12 @@
 """Which weights are loaded, and that two independent implementations agree on them."""
 import dataclasses
 import importlib.metadata
+import re
 import shutil
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import huggingface_hub
 import huggingface_hub.constants
@@ -132,6 +134,24 @@ def test_a_hub_that_answers_is_asked(monkeypatch):
         assert models._hub_answers()
 
 
+@pytest.mark.parametrize("free, asked", [(1_000_000_000, ["cache"]), (3_000_000_000, ["cache", "hub"])])
+def test_a_full_disk_is_said_before_anything_is_fetched(tmp_path, monkeypatch, free, asked):
+    tries = []
+
+    def nothing(*names, local_files_only, **options):
+        tries.append("cache" if local_files_only else "hub")
+        raise LocalEntryNotFoundError("nothing there")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", nothing)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "not" / "there"))
+    monkeypatch.setattr(models, "_hub_answers", lambda: True)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free if folder == tmp_path else None))
+    full = "ESM-2 650M are not in .* takes 2.60 GB of disk, of which 1.00 GB are free in .*there: 1.60 GB are missing"
+    with pytest.raises(FileNotFoundError, match=full if asked == ["cache"] else "cannot be fetched"):
+        models.hub_snapshot(models.FAMILY["650M"])
+    assert tries == asked
+
+
 def test_other_sizes_do_not_fall_back(hub):
     with pytest.raises(FileNotFoundError, match="run 'plmcourse fetch 650M' online"):
         pc.load("650M")
@@ -208,6 +228,7 @@ def test_doctor_reports_all_sizes(capsys, hub):
     printed = capsys.readouterr().out
     assert all(f"{size.parameters:,}" in printed for size in models.FAMILY.values())
     assert "embedded only" in printed and "course-8M" in printed
+    assert re.search(r"ESMFold takes 9.5 GB for a protein of 300 residues: not here; (would run|needs \d+ GB more)", printed)
 
 
 def test_fetch_says_what_is_missing(capsys, hub):

@@ -1,0 +1,280 @@
+"""A folding model small enough for a laptop: ESM-2's features → a distogram → coordinates, and how sure it is of them.
+
+The parts are those of ESMFold in miniature: a residue state and a pair state from the language model, a head that turns the pair state into
+a distribution over distances (a distogram), coordinates that agree with it, and the score the model expects for them. What is missing is
+ESMFold's trunk of 48 blocks, its structure module, and a training set of hundreds of thousands of structures.
+"""
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from plmcourse.contacts import attention_maps, symmetric_apc
+from plmcourse.embeddings import embed
+from plmcourse.structures import THRESHOLDS, coordinates_from_distances, distances, handedness
+
+# Upper edges of the distance bins in Å: half an Å wide where lDDT looks, wider beyond, the last bin open
+EDGES = np.concatenate([np.arange(2.5, 20, 0.5), np.arange(20, 40, 2.5), np.arange(40, 71, 10)])
+CENTRES = torch.tensor(np.concatenate([[2.0], (EDGES[1:] + EDGES[:-1]) / 2, [75.0]]), dtype=torch.float32)
+FAR = 64  # residues so far apart along the chain, or farther, are treated alike
+RADIUS = 15.0  # Å, of lDDT
+BOND = 3.8  # Å between neighbouring C-alpha atoms
+_STEP = 0.25  # Å, of the table in which expected scores are looked up
+
+
+class Features:
+    """What the folding head sees of a protein: ESM-2's embeddings and attention maps, decorrelated and scaled.
+
+    The raw features have very different spreads (a few channels of the hidden states outweigh all others), and from sixty proteins a head
+    does not learn to put up with that. So their principal components are used, each with variance 1.
+
+    Parameters
+    ----------
+    plm : PLM
+    sequences : list of str
+        The components are those of these proteins; the first twenty are enough.
+    residue_channels, pair_channels : int
+        How many components are kept.
+    """
+
+    def __init__(self, plm, sequences, residue_channels=64, pair_channels=16):
+        self.plm = plm
+        raw = [self._raw(sequence) for sequence in sequences[:20]]
+        self.residue_scale, self.pair_scale = (make_pipeline(StandardScaler(), PCA(channels, whiten=True, random_state=0))
+                                               for channels in (residue_channels, pair_channels))
+        self.residue_scale.fit(np.concatenate([residues for residues, _ in raw]))
+        self.pair_scale.fit(np.concatenate([pairs.reshape(-1, pairs.shape[-1])[::53] for _, pairs in raw]))
+
+    def _raw(self, sequence):
+        """Last hidden states [L, D], and the symmetric, APC-corrected maps of all heads [L, L, layers · heads]."""
+        maps = symmetric_apc(attention_maps(self.plm, sequence)).flatten(0, 1).permute(1, 2, 0)
+        return embed(self.plm, [sequence])[0].float().cpu().numpy(), maps.numpy()
+
+    def __call__(self, sequence):
+        """Residue features [L, residue_channels] and pair features [L, L, pair_channels] of a protein, as float32 Tensors."""
+        residues, pairs = self._raw(sequence)
+        flat = self.pair_scale.transform(pairs.reshape(-1, pairs.shape[-1]))
+        return torch.tensor(self.residue_scale.transform(residues)).float(), torch.tensor(flat).float().unflatten(0, pairs.shape[:2])
+
+
+def separation(length):
+    """How far apart residues are along the chain, at most ``FAR``: LongTensor [L, L]."""
+    position = torch.arange(length)
+    return (position[:, None] - position).abs().clamp(max=FAR)
+
+
+def distance_bins(xyz):
+    """Number of the bin of each distance in a structure [L, 3]: LongTensor [L, L]."""
+    return torch.tensor(np.digitize(distances(xyz), EDGES))
+
+
+def separation_prior(structures):
+    """The baseline that knows no sequence: how often each distance occurs at each separation along the chain.
+
+    Parameters
+    ----------
+    structures : list of arrays, shape [L, 3]
+
+    Returns
+    -------
+    Tensor, shape [FAR + 1, bins]
+        Logarithms of probabilities.
+    """
+    counts = torch.full((FAR + 1, len(CENTRES)), 0.1)
+    for xyz in structures:
+        counts.index_put_((separation(len(xyz)), distance_bins(xyz)), torch.tensor(1.0), accumulate=True)
+    return (counts / counts.sum(-1, keepdim=True)).log()
+
+
+class FoldingHead(nn.Module):
+    """From residue and pair features to a distogram.
+
+    The pair state of residues i and j adds up what is known of them: both residues, the stretch of the chain between them, how long it
+    is, and the attention between them. Two layers turn it into a correction of the prior, so an untrained head is the baseline itself.
+
+    Parameters
+    ----------
+    prior : Tensor, shape [FAR + 1, bins]
+        As :func:`separation_prior` gives it.
+    residue_channels, pair_channels : int
+        As in :class:`Features`.
+    """
+
+    def __init__(self, prior, residue_channels=64, pair_channels=16, hidden=24, state=32, dropout=0.2):
+        super().__init__()
+        self.register_buffer("prior", prior)
+        self.neighbours = nn.Conv1d(residue_channels, hidden, 5, padding=2)
+        self.ends, self.product, self.between = (nn.Linear(hidden, state) for _ in range(3))
+        self.apart = nn.Embedding(FAR + 1, state)
+        self.attention = nn.Linear(pair_channels, state)
+        self.dropout = nn.Dropout(dropout)
+        self.correct = nn.Sequential(nn.LayerNorm(state), nn.Linear(state, 2 * state), nn.GELU(), nn.Dropout(dropout),
+                                     nn.Linear(2 * state, len(CENTRES)))
+        nn.init.zeros_(self.correct[-1].weight)
+        nn.init.zeros_(self.correct[-1].bias)
+
+    def forward(self, residues, pairs):
+        """Logits of the distance bins [L, L, bins], symmetric, from features [L, residue_channels] and [L, L, pair_channels]."""
+        x = self.dropout(F.gelu(self.neighbours(self.dropout(residues).T).T))
+        apart = separation(len(x))
+        ends, product = self.ends(x), self.product(x)
+        z = (ends[:, None] + ends) + product[:, None] * product + self.between(stretch_means(x)) + self.apart(apart)
+        z = z + self.attention(self.dropout(pairs))
+        change = self.correct(z)
+        return self.prior[apart] + (change + change.transpose(0, 1)) / 2
+
+
+def stretch_means(x):
+    """Mean of the rows from i to j, both included, for all i and j: [L, C] → [L, L, C]."""
+    sums = F.pad(x.cumsum(0), (0, 0, 1, 0))
+    position = torch.arange(len(x))
+    first, last = torch.minimum(position[:, None], position), torch.maximum(position[:, None], position) + 1
+    return (sums[last] - sums[first]) / (last - first)[..., None]
+
+
+def fit_head(head, examples, epochs=10, learning_rate=3e-3, seed=0):
+    """Train a folding head by cross-entropy, one protein at a time.
+
+    Parameters
+    ----------
+    head : FoldingHead
+        Changed in place, and in eval mode afterwards.
+    examples : list of (residues, pairs, xyz)
+        Features as :class:`Features` gives them, and the structure [L, 3].
+    epochs, learning_rate, seed : int, float, int
+
+    Returns
+    -------
+    list of float
+        Mean loss of each epoch, in nats.
+    """
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)  # for dropout
+    optimizer = torch.optim.AdamW(head.parameters(), learning_rate, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=epochs * len(examples), pct_start=0.1)
+    losses = []
+    head.train()
+    for _ in tqdm(range(epochs), desc="epochs", mininterval=1):
+        total = 0.0
+        for number in rng.permutation(len(examples)):
+            loss = distogram_loss(head, *examples[number])
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            total += loss.item()
+        losses.append(total / len(examples))
+    head.eval()
+    return losses
+
+
+def distogram_loss(head, residues, pairs, xyz):
+    """Cross-entropy of one protein's distances in nats, a weighted mean over its pairs: a scalar with gradient.
+
+    Pairs count by 1 / √(separation): of the L² pairs most are far apart, and their distances are the least predictable.
+    """
+    i, j = torch.triu_indices(len(xyz), len(xyz), 1)
+    weight = (j - i) ** -0.5
+    each = F.cross_entropy(head(residues, pairs)[i, j], distance_bins(xyz)[i, j], reduction="none")
+    return (each * weight).sum() / weight.sum()
+
+
+@torch.no_grad()
+def distogram(head, residues, pairs):
+    """Probability of each distance bin for each pair of residues: Tensor [L, L, bins], summing to 1 over the bins."""
+    return head(residues, pairs).softmax(-1)
+
+
+def kept(softness=0.0):
+    """Share of lDDT's thresholds that a distance d keeps when the native one is in bin b: Tensor [bins, steps of d].
+
+    Bins beyond lDDT's radius count nothing. With ``softness`` (Å) the thresholds are rounded off, which gives a slope to follow.
+    """
+    steps = torch.arange(0, 30 + _STEP, _STEP)
+    change = (CENTRES[:, None] - steps).abs()
+    thresholds = torch.tensor(THRESHOLDS)[:, None, None]
+    share = torch.sigmoid((thresholds - change) / softness) if softness else (change <= thresholds).float()
+    return share.mean(0) * (CENTRES < RADIUS)[:, None]
+
+
+def _look_up(table, d):
+    """Value of each row of a table at the distance d, linear between its steps."""
+    place = (d / _STEP).clamp(max=table.shape[-1] - 1.001)
+    below = place.detach().long()[..., None]
+    left, right = table.gather(-1, below)[..., 0], table.gather(-1, below + 1)[..., 0]
+    return left + (right - left) * (place - below[..., 0])
+
+
+def expected_lddt(probabilities, xyz):
+    """The lDDT-Cα that a structure would have on average if native distances were drawn from the distogram.
+
+    For each pair: how likely the native distance lies within lDDT's radius, and how likely the distance in the structure keeps it. It is the
+    head's confidence in a structure, as pLDDT is ESMFold's.
+
+    Parameters
+    ----------
+    probabilities : Tensor, shape [L, L, bins]
+    xyz : array or Tensor, shape [L, 3]
+
+    Returns
+    -------
+    Tensor, shape [L]
+        Between 0 and 1.
+    """
+    near, score = _expected(probabilities, kept(), torch.as_tensor(distances(xyz)).float())
+    return score.sum(-1) / near.sum(-1).clamp(min=1e-9)
+
+
+def _expected(probabilities, table, d):
+    others = 1 - torch.eye(len(d))
+    return (probabilities * (CENTRES < RADIUS)).sum(-1) * others, _look_up(probabilities @ table, d) * others
+
+
+def fold_distogram(probabilities, steps=200):
+    """A chain of C-alpha atoms that agrees with a distogram.
+
+    Expected distances give a first structure by classical scaling. It is far from a chain, since uncertain distances all shrink to their
+    mean. So gradient steps follow that raise the expected lDDT, with soft thresholds first and hard ones at the end, and keep
+    neighbours 3.8 Å apart and all others from closer than 4 Å. The hand is settled last.
+
+    Parameters
+    ----------
+    probabilities : Tensor, shape [L, L, bins]
+    steps : int
+        0 for the first structure alone.
+
+    Returns
+    -------
+    float array, shape [L, 3], in Å
+    """
+    expected = (probabilities * CENTRES).sum(-1)
+    expected = (expected + expected.T) / 2
+    start = coordinates_from_distances(expected.fill_diagonal_(0).numpy())
+    xyz = torch.tensor(start, dtype=torch.float32, requires_grad=True)
+    near = (probabilities * (CENTRES < RADIUS)).sum(-1)
+    i, j = torch.nonzero(torch.triu(near > 0.05, 1), as_tuple=True)  # pairs that lDDT may look at
+    share = (1 / near.sum(-1)[i] + 1 / near.sum(-1)[j]) / len(near)  # of a pair in the mean over residues
+    optimizer = torch.optim.Adam([xyz], lr=1.0)
+    for step in range(steps):
+        if step % 50 == 0:
+            table = (probabilities[i, j] @ kept(softness=max(0.3, 2 * (1 - step / steps)))) * share[:, None]
+        optimizer.param_groups[0]["lr"] = 1.02 - step / steps
+        d = (xyz[i] - xyz[j]).norm(dim=-1)
+        loss = strain(xyz, d, j - i) - _look_up(table, d).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    final = xyz.detach().double().numpy()
+    return final * [1, 1, -1] if handedness(final) < 0 else final
+
+
+def strain(xyz, d, apart):
+    """What a chain must not do, as a penalty: bonds of another length than 3.8 Å, and residues closer than 4 Å to each other."""
+    bonds = (xyz[1:] - xyz[:-1]).norm(dim=-1)
+    clashes = (4.0 - d[apart > 2]).clamp(min=0)
+    return 0.02 * ((bonds - BOND) ** 2).mean() + 0.02 * (clashes ** 2).sum() / len(xyz)
