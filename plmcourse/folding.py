@@ -136,7 +136,7 @@ def stretch_means(x):
     return (sums[last] - sums[first]) / (last - first)[..., None]
 
 
-def fit_head(head, examples, epochs=10, learning_rate=3e-3, seed=0):
+def fit_head(head, examples, epochs=6, learning_rate=3e-3, seed=0):
     """Train a folding head by cross-entropy, one protein at a time.
 
     Parameters

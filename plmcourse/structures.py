@@ -45,9 +45,17 @@ def ca_coordinates(structure):
 
 
 def read_pdb(text):
-    """The first model in the text of a PDB file, as a biotite AtomArray with ``b_factor``."""
+    """The first model in the text of a PDB file, as a biotite AtomArray with ``b_factor``.
+
+    Raises
+    ------
+    ValueError
+        If the text holds no atom.
+    """
     from biotite.structure.io.pdb import PDBFile
 
+    if not any(line.startswith(("ATOM  ", "HETATM")) for line in text.splitlines()):
+        raise ValueError(f"the text that begins {text[:30]!r} is no PDB file: it has no line ATOM or HETATM")
     return PDBFile.read(io.StringIO(text)).get_structure(model=1, extra_fields=["b_factor"])
 
 

@@ -170,7 +170,7 @@ def _confidence(atoms, label):
 
 def picture(atoms, colouring, other=None):
     """The static picture: the trace, what its colours mean, and numbers along the chain where there are any. A Figure."""
-    turn = _principal_axes(structures.ca_coordinates(atoms))
+    turn = principal_axes(structures.ca_coordinates(atoms))
     drawn = [ribbons.segments(atoms, secondary_structure(atoms), colouring.colours, turn)]
     if other is not None:  # as a tube, for ribbons on ribbons hide each other
         outline, depth, colour = ribbons.segments(other, np.full(len(colouring.index), "c"), [PALE] * len(colouring.index), turn)
@@ -188,12 +188,22 @@ def picture(atoms, colouring, other=None):
     return figure
 
 
-def _principal_axes(ca):
-    """Centre and rotation that put the largest extent along x and the smallest towards the viewer, the N-terminus to the left."""
+def principal_axes(ca):
+    """How to lay a chain into the page: the largest extent along x, the smallest towards the viewer, the N-terminus to the left.
+
+    Parameters
+    ----------
+    ca : array, shape [L, 3]
+
+    Returns
+    -------
+    centre [3], rotation [3, 3] : arrays
+        ``(ca - centre) @ rotation.T`` lies in the page. A proper rotation: a mirror image would show another protein.
+    """
     centre = ca.mean(0)
     x, y = np.linalg.svd(ca - centre)[2][:2]
     x, y = x * (1 if (ca[0] - centre) @ x <= 0 else -1), y * (1 if (ca[0] - centre) @ y >= 0 else -1)
-    return centre, np.array([x, y, np.cross(x, y)])  # the third by hand: a mirror image would show another protein
+    return centre, np.array([x, y, np.cross(x, y)])
 
 
 def _mark_ends(ax, atoms, turn):
@@ -259,7 +269,7 @@ def _show_in_3d(atoms, colouring, other):
     if not nglview and not importlib.util.find_spec("py3Dmol"):
         print(f"For a 3D view that can be turned: {INSTALL}")
         return
-    centre, turn = _principal_axes(structures.ca_coordinates(atoms))
+    centre, turn = principal_axes(structures.ca_coordinates(atoms))
     turn = turn * [[-1], [1], [-1]] if nglview else turn  # NGL looks from behind: seen as in the picture
     parts = [(atoms, colouring.index, colouring.palette, 0.35)]
     if other is not None:  # C-alpha only: a thin tube

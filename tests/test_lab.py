@@ -1,4 +1,4 @@
-"""Notebooks 3, 7 and 8 in JupyterLab as a student meets them: a real server, a real browser, Run All Cells."""
+"""Notebooks 7 and 8 in JupyterLab as a student meets them: a real server, a real browser, Run All Cells."""
 import io
 import json
 import os
@@ -17,11 +17,10 @@ import numpy as np
 import pytest
 from build_notebooks import BAR
 
-NAMES = ("03_embeddings.ipynb", "08_attention_contacts.ipynb")
+NAMES = ("07_esmfold.ipynb", "08_attention_contacts.ipynb")
 # a bar that stays is a widget in the page, whatever the notebook itself leaves behind
 WIDGET = "from tqdm.notebook import tqdm\nfor _ in tqdm(range(3), desc='a widget'):\n    pass"
-# structures in 3D: a notebook written here, and notebook 7 where it has been built
-VIEWS = ("00_show.ipynb", *(("07_esmfold.ipynb",) if (Path(__file__).parents[1] / "notebooks" / "07_esmfold.ipynb").exists() else ()))
+# a notebook written here: structures in all colourings, two superposed, and one that is no chain
 SHOW = [("import numpy as np\nimport plmcourse as pc\npc.plots.use_course_style()\natoms = pc.datasets.load('1ubq')\n"
         "ca = pc.structures.ca_coordinates(atoms)\nchain = pc.datasets.chains('chains_test')[0]"),
         "pc.show(atoms)", "pc.show(atoms, 'secondary structure')\nprint('a line after it')", "pc.show(atoms, 'plddt')",
@@ -108,9 +107,10 @@ def browser(chromium):
         browser.close()
 
 
-def opened(name, lab, browser, root):
+@pytest.fixture(scope="module", params=("00_show.ipynb", *NAMES))
+def page(request, lab, browser, root):
     """A notebook after Run All Cells; the page's ``errors`` are those of the browser's console."""
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page, name = browser.new_page(viewport={"width": 1400, "height": 1000}), request.param
     page.errors = []
     page.on("console", lambda message: message.type == "error" and page.errors.append(f"{message.text} {message.location.get('url')}"))
     page.on("pageerror", lambda error: page.errors.append(str(error)))
@@ -128,18 +128,6 @@ def opened(name, lab, browser, root):
     for kernel in page.request.get(f"{lab}/api/kernels").json():
         page.request.delete(f"{lab}/api/kernels/{kernel['id']}")
     page.close()
-
-
-@pytest.fixture(scope="module", params=NAMES)
-def page(request, lab, browser, root):
-    """A notebook after Run All Cells."""
-    yield from opened(request.param, lab, browser, root)
-
-
-@pytest.fixture(scope="module", params=VIEWS)
-def views(request, lab, browser, root):
-    """A notebook with structures after Run All Cells."""
-    yield from opened(request.param, lab, browser, root)
 
 
 def run_all_cells(page, kernels, tries=6):
@@ -206,30 +194,29 @@ def colours(png):
     return found[count >= 20]
 
 
-def test_structures_are_drawn_in_3d(views, root):
-    canvas = views.locator(".jp-OutputArea-output canvas")
+def test_structures_are_drawn_in_3d(page, root):
+    canvas = page.locator(".jp-OutputArea-output canvas")
     assert canvas.count() > 0
     for number in range(canvas.count()):
         canvas.nth(number).scroll_into_view_if_needed()
         for _ in range(60):  # a slow machine draws late
-            views.wait_for_timeout(500)
-            png = canvas.nth(number).screenshot(path=root / "build" / f"view-{Path(views.url).name[:2]}-{number}.png")
+            page.wait_for_timeout(500)
+            png = canvas.nth(number).screenshot(path=root / "build" / f"view-{Path(page.url).name[:2]}-{number}.png")
             if len(colours(png)) > 5:
                 break
         else:
             pytest.fail(f"3D view {number} is blank")
 
 
-def test_the_browser_reports_no_error(views):
-    text = " ".join(views.locator(".jp-OutputArea-output").all_inner_texts())
+def test_the_browser_reports_no_error(page):
+    text = " ".join(page.locator(".jp-OutputArea-output").all_inner_texts())
     for failure in ("Error displaying widget", "Loading widget", "Could not render", "NGLWidget("):
         assert failure not in text
-    assert views.errors == []
-    assert views.evaluate(STDERR) == []
+    assert page.errors == []
 
 
-def test_each_view_has_its_picture(views):
+def test_each_view_has_its_picture(page):
     """Also in the middle of a cell, and each only once."""
-    widgets = views.locator(".jp-OutputArea-output canvas").count()
-    pictures = views.locator(".jp-OutputArea-output.jp-RenderedImage img")
-    assert pictures.count() == widgets if "00_" in views.url else pictures.count() >= widgets
+    widgets = page.locator(".jp-OutputArea-output canvas").count()
+    pictures = page.locator(".jp-OutputArea-output.jp-RenderedImage img")
+    assert pictures.count() == widgets if "00_" in page.url else pictures.count() >= widgets

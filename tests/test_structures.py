@@ -198,3 +198,5 @@ def test_what_is_no_confidence_is_named():
         structures.read_confidence(pdb([90, 120]))
     with pytest.raises(ValueError, match="C-alpha"):
         structures.read_confidence(pdb([90], name=" CB "))
+    with pytest.raises(ValueError, match="begins 'END' is no PDB file"):
+        structures.read_confidence("END")

@@ -105,7 +105,7 @@ def test_a_picture_is_the_same_each_time_and_from_each_side():
 
 def test_a_mirror_image_is_another_picture():
     assert abs(pixels(pc.show(CA))[:200, :200] - pixels(pc.show(CA * [1, 1, -1]))[:200, :200]).mean() > 1e-3
-    _, turn = views._principal_axes(CA)
+    _, turn = views.principal_axes(CA)
     assert np.isclose(np.linalg.det(turn), 1) and np.allclose(turn @ turn.T, np.eye(3))
 
 
