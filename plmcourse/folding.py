@@ -239,8 +239,8 @@ def fold_distogram(probabilities, steps=200):
     """A chain of C-alpha atoms that agrees with a distogram.
 
     Expected distances give a first structure by classical scaling. It is far from a chain, since uncertain distances all shrink to their
-    mean. So gradient steps follow that raise the expected lDDT, with soft thresholds first and hard ones at the end, and keep
-    neighbours 3.8 Å apart and all others from closer than 4 Å. The hand is settled last.
+    mean. So gradient steps follow: first towards the expected distances, each pair weighted by how certain it is; then towards a high
+    expected lDDT, with soft thresholds first and hard ones at the end, while neighbours stay 3.8 Å apart and others farther than 4 Å.
 
     Parameters
     ----------
@@ -253,24 +253,43 @@ def fold_distogram(probabilities, steps=200):
     float array, shape [L, 3], in Å
     """
     expected = (probabilities * CENTRES).sum(-1)
-    expected = (expected + expected.T) / 2
-    start = coordinates_from_distances(expected.fill_diagonal_(0).numpy())
-    xyz = torch.tensor(start, dtype=torch.float32, requires_grad=True)
+    expected = (expected + expected.T).fill_diagonal_(0) / 2
+    variance = (probabilities * CENTRES ** 2).sum(-1) - expected ** 2
+    i, j = torch.triu_indices(*expected.shape, 1)
+    certainty = 1 / (variance[i, j].clamp(min=0) + 0.5)  # at most that of a distance known to half an Å or so
     near = (probabilities * (CENTRES < RADIUS)).sum(-1)
-    i, j = torch.nonzero(torch.triu(near > 0.05, 1), as_tuple=True)  # pairs that lDDT may look at
     share = (1 / near.sum(-1)[i] + 1 / near.sum(-1)[j]) / len(near)  # of a pair in the mean over residues
-    optimizer = torch.optim.Adam([xyz], lr=1.0)
+
+    def stress(d, done=0.0):
+        return (certainty * (d - expected[i, j]) ** 2).sum() / certainty.sum()
+
+    tables = [(probabilities[i, j] @ kept(softness)) * share[:, None] for softness in (2.0, 1.5, 1.0, 0.5)]
+
+    def disappointment(d, done):
+        return 0.01 * stress(d) - _look_up(tables[int(4 * done)], d).sum()
+
+    first = steps * 3 // 10
+    xyz = _natural_hand(_descend(coordinates_from_distances(expected.numpy()), stress, first, rate=2.0))
+    return _natural_hand(_descend(xyz, disappointment, steps - first, rate=1.0, chain=True))
+
+
+def _natural_hand(xyz):
+    return xyz * [1, 1, -1] if handedness(xyz) < 0 else xyz
+
+
+def _descend(xyz, loss_of, steps, rate, chain=False):
+    """Gradient steps of falling size on a loss of the distances of all pairs i < j and of the share of the steps done."""
+    xyz = torch.tensor(xyz, dtype=torch.float32, requires_grad=True)
+    i, j = torch.triu_indices(len(xyz), len(xyz), 1)
+    optimizer = torch.optim.Adam([xyz], lr=rate)
     for step in range(steps):
-        if step % 50 == 0:
-            table = (probabilities[i, j] @ kept(softness=max(0.3, 2 * (1 - step / steps)))) * share[:, None]
-        optimizer.param_groups[0]["lr"] = 1.02 - step / steps
+        optimizer.param_groups[0]["lr"] = rate * (1.02 - step / steps)
         d = (xyz[i] - xyz[j]).norm(dim=-1)
-        loss = strain(xyz, d, j - i) - _look_up(table, d).sum()
+        loss = loss_of(d, step / steps) + (strain(xyz, d, j - i) if chain else 0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    final = xyz.detach().double().numpy()
-    return final * [1, 1, -1] if handedness(final) < 0 else final
+    return xyz.detach().double().numpy()
 
 
 def strain(xyz, d, apart):

@@ -17,7 +17,8 @@ from plmcourse.checks import EXERCISES, CheckFailed, check
 
 SOLUTIONS = Path(__file__).resolve().parents[1] / "solutions"
 FILES = {"1": "01_masked_language_modeling.py", "2": "02_esm2_architecture.py", "3": "03_embeddings.py",
-         "4": "04_zero_shot_mutations.py", "5": "05_fine_tuning.py", "6": "06_lora.py", "8": "08_attention_contacts.py"}
+         "4": "04_zero_shot_mutations.py", "5": "05_fine_tuning.py", "6": "06_lora.py", "7": "07_esmfold.py",
+         "8": "08_attention_contacts.py"}
 
 # Statements for speed or memory alone, without which the answer is the same: (function, statement): why
 SPARED = {}

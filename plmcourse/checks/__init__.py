@@ -5,6 +5,7 @@ from plmcourse.checks import (  # noqa: F401
     attention_contacts,
     embeddings,
     esm2_architecture,
+    esmfold,
     fine_tuning,
     lora,
     masked_language_modeling,
