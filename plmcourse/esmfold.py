@@ -107,7 +107,7 @@ def free_memory(device):
     return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
-def fold(sequence, device=None):
+def fold(sequence, device=None, fetch=True):
     """Predict the structure of a protein with ESMFold (Lin et al. 2023, Science 379:1123).
 
     The weights (8.44 GB: the ESM-2 3B backbone in float16, the folding trunk in float32) come from the local hub cache, else
@@ -120,6 +120,8 @@ def fold(sequence, device=None):
         1 to 1,022 residues, the 20 standard amino acids only: ESMFold itself would read any other letter as X.
     device : str, optional
         Such as "cpu" or "cuda"; by default a GPU with enough free memory, else the CPU.
+    fetch : bool
+        Whether the weights may be downloaded when they are not in the hub cache.
 
     Returns
     -------
@@ -138,7 +140,7 @@ def fold(sequence, device=None):
     if len(sequence) > LONGEST:
         raise ValueError(f"the sequence has {len(sequence):,} residues; ESMFold's language model was trained on at most {LONGEST:,}: "
                          "cut it into domains")
-    model = _load(_choose_device(len(sequence), [device] if device else ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]))
+    model = _load(_choose_device(len(sequence), [device] if device else ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]), fetch)
     return _summary(model, sequence, model.infer(sequence))
 
 
@@ -152,9 +154,9 @@ def _choose_device(residues, devices):
                       f"free: {(need - free) / 1e9:.1f} GB are missing")
 
 
-def _load(device):
+def _load(device, fetch):
     if device not in _LOADED:
-        folder = models.hub_snapshot(models.ESMFOLD)
+        folder = models.hub_snapshot(models.ESMFOLD, fetch)
         # float32 is the trunk's precision; the configuration keeps the backbone in float16. dtype=float16 would halve the trunk too.
         model = models.read_weights(EsmForProteinFolding, folder, torch.float32, "eager", device_map={"": device}).eval()
         model.trunk.set_chunk_size(CHUNK)

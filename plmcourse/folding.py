@@ -44,21 +44,24 @@ class Features:
     def __init__(self, plm, sequences, residue_channels=64, pair_channels=16):
         self.plm = plm
         raw = [self._raw(sequence) for sequence in sequences[:20]]
-        self.residue_scale, self.pair_scale = (make_pipeline(StandardScaler(), PCA(channels, whiten=True, random_state=0))
-                                               for channels in (residue_channels, pair_channels))
-        self.residue_scale.fit(np.concatenate([residues for residues, _ in raw]))
-        self.pair_scale.fit(np.concatenate([pairs.reshape(-1, pairs.shape[-1])[::53] for _, pairs in raw]))
+        self.residue_scale = _decorrelation(np.concatenate([residues for residues, _ in raw]), residue_channels)
+        self.pair_scale = _decorrelation(np.concatenate([pairs.flatten(0, 1)[::53] for _, pairs in raw]), pair_channels)
 
     def _raw(self, sequence):
         """Last hidden states [L, D], and the symmetric, APC-corrected maps of all heads [L, L, layers · heads]."""
         maps = symmetric_apc(attention_maps(self.plm, sequence)).flatten(0, 1).permute(1, 2, 0)
-        return embed(self.plm, [sequence])[0].float().cpu().numpy(), maps.numpy()
+        return embed(self.plm, [sequence])[0].float().cpu(), maps.float()
 
     def __call__(self, sequence):
         """Residue features [L, residue_channels] and pair features [L, L, pair_channels] of a protein, as float32 Tensors."""
-        residues, pairs = self._raw(sequence)
-        flat = self.pair_scale.transform(pairs.reshape(-1, pairs.shape[-1]))
-        return torch.tensor(self.residue_scale.transform(residues)).float(), torch.tensor(flat).float().unflatten(0, pairs.shape[:2])
+        return tuple(raw @ matrix + offset for raw, (matrix, offset) in zip(self._raw(sequence), (self.residue_scale, self.pair_scale)))
+
+
+def _decorrelation(rows, channels):
+    """Principal components of standardised channels, each with variance 1, as a matrix and an offset to apply to further rows."""
+    fitted = make_pipeline(StandardScaler(), PCA(channels, whiten=True, random_state=0)).fit(rows)
+    offset = fitted.transform(np.zeros((1, rows.shape[1])))
+    return torch.tensor(fitted.transform(np.eye(rows.shape[1])) - offset).float(), torch.tensor(offset[0]).float()
 
 
 def separation(length):
@@ -130,10 +133,12 @@ class FoldingHead(nn.Module):
 
 def stretch_means(x):
     """Mean of the rows from i to j, both included, for all i and j: [L, C] → [L, L, C]."""
-    sums = F.pad(x.cumsum(0), (0, 0, 1, 0))
+    before = F.pad(x.cumsum(0), (0, 0, 1, 0))  # sums of the rows before each, and of all
+    forward = before[None, 1:] - before[:-1, None]  # of the rows from i to j, where i <= j
     position = torch.arange(len(x))
-    first, last = torch.minimum(position[:, None], position), torch.maximum(position[:, None], position) + 1
-    return (sums[last] - sums[first]) / (last - first)[..., None]
+    ordered = (position[:, None] <= position)[..., None]
+    count = (position[:, None] - position).abs() + 1
+    return torch.where(ordered, forward, forward.transpose(0, 1)) / count[..., None]
 
 
 def fit_head(head, examples, epochs=6, learning_rate=3e-3, seed=0):
@@ -155,11 +160,12 @@ def fit_head(head, examples, epochs=6, learning_rate=3e-3, seed=0):
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)  # for dropout
     optimizer = torch.optim.AdamW(head.parameters(), learning_rate, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=epochs * len(examples), pct_start=0.1)
+    total = epochs * len(examples)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, 10 * (step + 1) / total) * (1 - step / total))
     losses = []
     head.train()
     for _ in tqdm(range(epochs), desc="epochs", mininterval=1):
-        total = 0.0
+        summed = 0.0
         for number in rng.permutation(len(examples)):
             loss = distogram_loss(head, *examples[number])
             optimizer.zero_grad()
@@ -167,8 +173,8 @@ def fit_head(head, examples, epochs=6, learning_rate=3e-3, seed=0):
             nn.utils.clip_grad_norm_(head.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            total += loss.item()
-        losses.append(total / len(examples))
+            summed += loss.item()
+        losses.append(summed / len(examples))
     head.eval()
     return losses
 
@@ -178,9 +184,9 @@ def distogram_loss(head, residues, pairs, xyz):
 
     Pairs count by 1 / √(separation): of the L² pairs most are far apart, and their distances are the least predictable.
     """
-    i, j = torch.triu_indices(len(xyz), len(xyz), 1)
-    weight = (j - i) ** -0.5
-    each = F.cross_entropy(head(residues, pairs)[i, j], distance_bins(xyz)[i, j], reduction="none")
+    apart = separation(len(xyz))
+    weight = torch.where(apart > 0, apart.clamp(min=1) ** -0.5, 0.0)
+    each = F.cross_entropy(head(residues, pairs).permute(2, 0, 1)[None], distance_bins(xyz)[None], reduction="none")[0]
     return (each * weight).sum() / weight.sum()
 
 
@@ -256,12 +262,13 @@ def fold_distogram(probabilities, steps=200):
     expected = (expected + expected.T).fill_diagonal_(0) / 2
     variance = (probabilities * CENTRES ** 2).sum(-1) - expected ** 2
     i, j = torch.triu_indices(*expected.shape, 1)
-    certainty = 1 / (variance[i, j].clamp(min=0) + 0.5)  # at most that of a distance known to half an Å or so
+    aim, certainty = expected[i, j], 1 / (variance[i, j].clamp(min=0) + 0.5)  # at most that of a distance known to half an Å or so
+    certainty /= certainty.sum()
     near = (probabilities * (CENTRES < RADIUS)).sum(-1)
     share = (1 / near.sum(-1)[i] + 1 / near.sum(-1)[j]) / len(near)  # of a pair in the mean over residues
 
     def stress(d, done=0.0):
-        return (certainty * (d - expected[i, j]) ** 2).sum() / certainty.sum()
+        return (certainty * (d - aim) ** 2).sum()
 
     tables = [(probabilities[i, j] @ kept(softness)) * share[:, None] for softness in (2.0, 1.5, 1.0, 0.5)]
 
@@ -284,7 +291,7 @@ def _descend(xyz, loss_of, steps, rate, chain=False):
     optimizer = torch.optim.Adam([xyz], lr=rate)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = rate * (1.02 - step / steps)
-        d = (xyz[i] - xyz[j]).norm(dim=-1)
+        d = F.pdist(xyz)  # in the order of triu_indices
         loss = loss_of(d, step / steps) + (strain(xyz, d, j - i) if chain else 0)
         optimizer.zero_grad()
         loss.backward()
@@ -295,5 +302,5 @@ def _descend(xyz, loss_of, steps, rate, chain=False):
 def strain(xyz, d, apart):
     """What a chain must not do, as a penalty: bonds of another length than 3.8 Å, and residues closer than 4 Å to each other."""
     bonds = (xyz[1:] - xyz[:-1]).norm(dim=-1)
-    clashes = (4.0 - d[apart > 2]).clamp(min=0)
+    clashes = (4.0 - d).clamp(min=0) * (apart > 2)
     return 0.02 * ((bonds - BOND) ** 2).mean() + 0.02 * (clashes ** 2).sum() / len(xyz)

@@ -1050,8 +1050,8 @@ axes[0].set_ylabel("residue");
 # between the two residues: those of the regression, and those of the alignment from the same side.
 
 # %% alt="Two pictures of the C-alpha trace of H-Ras in grey, nearer parts darker, with lines for predicted pairs: on the left those of the regression, on the right those of mutual information; solid blue lines for true contacts, dashed orange lines for pairs that do not touch."
-alpha = hras["xyz"][:, 1] - hras["xyz"][:, 1].mean(0)
-alpha = alpha @ np.linalg.svd(alpha, full_matrices=False)[2].T  # longest axis to the right, shortest towards the reader
+centre, turn = pc.views.principal_axes(hras["xyz"][:, 1])  # longest axis to the right, shortest towards the reader
+alpha = (hras["xyz"][:, 1] - centre) @ turn.T
 near = np.interp(alpha[:, 2], (alpha[:, 2].min(), alpha[:, 2].max()), (0.2, 0.8))
 beta = pc.contacts.beta_carbons(hras["xyz"])
 
@@ -1083,6 +1083,20 @@ axes[0].set_ylabel("second axis (Å)");
 # %% [markdown]
 # *Backbone in grey, nearer parts darker. A right pair is less than 8 Å long in space, and on paper it can look shorter, since depth is lost; long dashed lines across the
 # molecule are errors. Only if the errors are nearer than pairs of the same separations, see the printed lines, do they lean in the right direction.*
+#
+# Pair by pair the regression may be poor and still know who lies in the core: added up over all partners, its probabilities say how many contacts a
+# residue expects. `pc.show` draws that on the fold: a picture that stays, and below it, in a running notebook, a view that you can turn with the
+# mouse.
+
+# %% alt="The fold of H-Ras as a ribbon, coloured by how many contacts the regression expects of each residue, from dark for few to bright for many, and the same numbers as bars along the chain."
+far_apart = np.abs(np.subtract.outer(np.arange(L), np.arange(L))) >= 6
+expects, has = ((np.asarray(values, float) * far_apart).sum(1) for values in (contact_head.predict(hras_maps), hras_contacts))
+print("expected against true number of contacts, Spearman {:.2f} ({:.2f} to {:.2f} over residues)".format(*pc.spearman_ci(expects, has)))
+pc.show(hras["xyz"], expects, label="expected contacts")
+
+# %% [markdown]
+# *Bright: many expected contacts. The inner strands of the sheet have the most true ones; are they the brightest? The printed correlation answers for all
+# residues at once. (Neighbours along the chain are alike, so the interval is narrower than it should be.)*
 
 # %% [markdown]
 # > **The lecture cites** Rives et al. for contacts in attention. **The work is** Rao et al. (2021), "Transformer protein language models are

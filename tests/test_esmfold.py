@@ -218,6 +218,18 @@ def test_missing_weights_are_named(hub, monkeypatch):
         pc.fold(SEQUENCE)
 
 
+def test_nothing_is_fetched_unasked(hub, monkeypatch):
+    asked = []
+    monkeypatch.setattr(esmfold, "free_memory", lambda device: 1e12)
+    monkeypatch.setattr(models, "_hub_answers", lambda: asked.append("hub"))
+    with pytest.raises(FileNotFoundError, match="not complete in the hub cache"):
+        pc.fold(SEQUENCE, fetch=False)
+    assert asked == []
+    with pytest.raises(FileNotFoundError):
+        pc.fold(SEQUENCE)
+    assert asked == ["hub"]
+
+
 def test_a_damaged_file_is_named(hub):
     hub(damage=True)
     with pytest.raises(ValueError, match="model.safetensors is damaged or not Meta's file.*plmcourse fetch ESMFold"):
