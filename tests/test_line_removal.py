@@ -1,6 +1,7 @@
 """Every line of the eight solutions matters: take one statement away, and the check must notice."""
 import ast
 import copy
+import io
 import linecache
 import math
 import re
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from biotite.structure.io.pdb import PDBFile
 
 import plmcourse as pc
 from plmcourse.checks import EXERCISES, CheckFailed, check
@@ -88,7 +90,8 @@ def without(tree, path):
 
 def run(trees, file):
     """Define these functions in a namespace like a notebook's."""
-    namespace = {"pc": pc, "np": np, "pd": pd, "torch": torch, "math": math, "F": torch.nn.functional, "nn": torch.nn}
+    namespace = {"pc": pc, "np": np, "pd": pd, "torch": torch, "math": math, "F": torch.nn.functional, "nn": torch.nn,
+                 "io": io, "PDBFile": PDBFile}
     code = "\n\n".join(ast.unparse(tree) for tree in trees)
     linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
     exec(compile(code, file, "exec"), namespace)
