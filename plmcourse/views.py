@@ -230,7 +230,7 @@ def _explain(ax, colouring, two):
                   columnspacing=1.4, title=colouring.label if colouring.values is not None and colouring.names else None)
     if colouring.names is None:
         scale = ScalarMappable(Normalize(colouring.values.min(), colouring.values.max()), ListedColormap(colouring.palette))
-        ax.figure.colorbar(scale, ax=ax, label=colouring.label, shrink=0.7, aspect=18, pad=0.01)
+        ax.figure.colorbar(scale, ax=ax, label=colouring.label, shrink=0.7, aspect=18, pad=0.01, panchor=(0.5, 0.5))
     left, bottom = ax.get_xlim()[0], ax.get_ylim()[0]
     ax.plot([left, left + 10], [bottom, bottom], color="#404040", linewidth=2, solid_capstyle="butt")
     ax.text(left + 5, bottom + 0.6, "10 Å", ha="center", va="bottom", fontsize=9.5, color="#404040")
@@ -318,7 +318,8 @@ def _nglview(models):
         view.add_representation(shape, component=number, color_scheme="bfactor", color_domain=[0, max(1, len(palette) - 1)],
                                 color_scale=palette if len(palette) > 1 else 2 * palette, **size)  # a scale has two ends
     view.center()
-    view.control.zoom(0.2)
+    if len(models) == 1:  # a second structure may reach beyond the first
+        view.control.zoom(0.2)
     display(view)
 
 

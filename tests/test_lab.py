@@ -60,7 +60,7 @@ def lab(root, tmp_path_factory):
         notebook = nbformat.read(folder / "notebooks" / name, as_version=4)
         notebook.cells.append(nbformat.v4.new_code_cell(WIDGET, id="widget"))
         nbformat.write(notebook, folder / "notebooks" / name)
-    show = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text, id=f"show-{k}") for k, text in enumerate(SHOW)])
+    show = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text, id=f"show-{k}") for k, text in enumerate([*SHOW, WIDGET])])
     show.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     nbformat.write(show, folder / "notebooks" / "00_show.ipynb")
     for name, values in SETTINGS.items():
@@ -212,7 +212,8 @@ def test_the_browser_reports_no_error(page):
     text = " ".join(page.locator(".jp-OutputArea-output").all_inner_texts())
     for failure in ("Error displaying widget", "Loading widget", "Could not render", "NGLWidget("):
         assert failure not in text
-    assert page.errors == []
+    badge = "ERR_NAME_NOT_RESOLVED https://colab.research.google.com/assets/colab-badge.svg"  # the Colab badge, which needs a network
+    assert [error for error in page.errors if badge not in error] == []
 
 
 def test_each_view_has_its_picture(page):
