@@ -13,7 +13,7 @@
 # %% [markdown]
 # # 7 · From a language model to coordinates
 #
-# ESMFold reads one sequence with ESM-2 and writes a structure. It has 3.5 billion parameters and does not fit into most laptops. But each of its ideas
+# ESMFold reads one sequence with ESM-2 and writes a structure. It has 3.5 billion parameters and wants 9 GB of free memory and more. But each of its ideas
 # fits: this notebook takes the real class apart at a small size, trains a folding head that a CPU can train, and measures what comes out with the
 # scores that structure prediction is judged by.
 #
@@ -25,8 +25,8 @@
 # * turn distances into coordinates, and settle which of two mirror images they mean;
 # * judge a folding model against baselines, a ceiling, and its own confidence.
 #
-# **Before you start**: notebook 3 (embeddings), notebook 8, sections 1 to 3 (attention maps, contacts, P@L) or a belief that attention between two residues says
-# something about their distance. The course follows a lecture on protein language models; boxes that begin "The lecture says" compare its statements with what the
+# **Before you start**: notebook 3 (embeddings), and from notebook 8 only this much: attention between two residues says something about
+# their distance, and P@L is the share of true contacts among the L pairs that a model ranks first. The course follows a lecture on protein language models; boxes that begin "The lecture says" compare its statements with what the
 # model does. **Time**: about 3 hours with the exercises; the code itself runs in about two minutes. **Difficulty**: ◆ to ◆◆◆.
 #
 # | word | means here |
@@ -40,6 +40,10 @@
 # | TM-score | share of residues that come close, each counted by how close; 0 to 1 |
 # | pLDDT, PAE, pTM | what a model *predicts* of its own lDDT, of its errors in Å, of its TM-score |
 # | distogram | for each pair of residues a probability for each distance bin |
+# | MLP | two linear layers with a bend between them, applied to each residue or pair by itself |
+# | triangle update | what is known of the pairs i–k and j–k changes what is known of i–j; by multiplication or by attention |
+# | invariant point attention | attention among residues that also compares points in space, whatever way the protein is turned |
+# | nat | unit of a log-probability with the natural logarithm; cross-entropy counts them per pair |
 # | trunk, recycle | ESMFold's 48 blocks between language model and coordinates; one more pass through them |
 # | interval | 95 %, by bootstrap: the chains are drawn again, with replacement, a thousand times |
 
@@ -64,7 +68,7 @@ from biotite.structure.io.pdb import PDBFile
 
 import plmcourse as pc
 from plmcourse import folding
-from plmcourse.structures import ca_coordinates, distances, kabsch, pseudo_dihedrals
+from plmcourse.structures import ca_coordinates, distances, pseudo_dihedrals
 
 pc.plots.use_course_style()
 plm = pc.load()
@@ -137,7 +141,8 @@ ax.set_ylabel("residue");
 #
 # Before anything is predicted we need to say what "good" means. Two structures of one protein come in two frames. So first lay one onto the other:
 # shift both centres to the origin, then find the rotation with the smallest sum of squared distances. Kabsch's answer takes one
-# singular value decomposition of the 3 × 3 matrix $\text{mobile}^T\,\text{target} = U S V^T$: the rotation is $U V^T$.
+# singular value decomposition of the 3 × 3 matrix $\text{mobile}^T\,\text{target} = U S V^T$: the rotation is $U V^T$
+# (points are rows here, so it stands on the right: mobile $U V^T$).
 #
 # There is one trap. $U V^T$ can have determinant −1, and is then a rotation *and a reflection*: it lays a left hand onto a right hand. No protein can do that.
 # The best proper rotation turns the sign of the last, weakest axis.
@@ -208,8 +213,8 @@ print(f"{'... without these ten':28} {kabsch_rmsd(tail[:-10], ubiquitin[:-10]):6
 # large RMSD may mean "wrong everywhere" or "wrong in one place".
 #
 # A score that asks each residue about its own surroundings can tell. **lDDT** (local distance difference test) takes all residues j near residue i in the
-# native structure and counts how many of these distances the model has kept, within 0.5, 1, 2 and 4 Å. ESMFold's and AlphaFold's confidence predicts this
-# number, on Cα atoms alone, so it is worth knowing from the inside.
+# native structure and counts how many of these distances the model has kept, within 0.5, 1, 2 and 4 Å. The confidence of AlphaFold (for Cα) and of ESMFold (for each
+# atom) predicts this number, so it is worth knowing from the inside. Ours looks at Cα atoms alone.
 #
 # ### Exercise 7.2 · lDDT on Cα atoms · ◆◆ · 20 minutes
 #
@@ -258,7 +263,7 @@ lddt_ca = pc.check("7.2", lddt_ca)
 
 # %% [markdown]
 # The third score is the **TM-score**: superpose so that as many residues as possible come close, and let each count 1 / (1 + (d / d₀)²). A
-# residue 40 Å away counts almost nothing instead of almost everything. Above 0.5 two structures mostly share their fold. `pc.tm_score` searches for the superposition.
+# residue 40 Å away counts almost nothing instead of almost everything. The scale d₀ = 1.24 (L − 15)^⅓ − 1.8 Å grows with the chain, so that long and short proteins can be compared. Above 0.5 two structures mostly share their fold. `pc.tm_score` searches for the superposition.
 #
 # A second opinion first: biotite, a well-tested library, has all three.
 
@@ -282,11 +287,13 @@ def scores(model, native):
 pd.DataFrame({name: scores(xyz, ubiquitin) for name, xyz in copies.items()}).T.round(3)
 
 # %% [markdown]
-# Read it row by row. *Tail*: RMSD explodes; TM and lDDT lose about the share of residues that was moved, and their neighbours. *Mirror image*: **lDDT is perfect**. It compares distances, and a mirror image has them
-# all; RMSD and TM see the difference. *Small displacements everywhere*: RMSD and TM hardly notice, lDDT does, since it is strict about half ångströms. No
+# Read it from the bottom. *Tail*: RMSD explodes; TM and lDDT lose about the share of residues that was moved, and their neighbours. *Mirror image*: **lDDT is perfect**. It compares distances, and a mirror image has them
+# all; RMSD and TM see the difference. *Small displacements everywhere*: RMSD and TM take little off, lDDT more, since it is strict about half ångströms. No
 # single score is enough, so from here on all three stand side by side.
 
 # %% alt="Two panels along the residues of ubiquitin for the copy whose last ten residues were moved: on the left the distance left after superposition, which is above zero for all residues and highest for the last ten; on the right lDDT per residue, which stays near one except around the moved residues and their former neighbours."
+from plmcourse.structures import kabsch
+
 rotation, shift = kabsch(tail, ubiquitin)
 residue = np.arange(1, len(ubiquitin) + 1)
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.2))
@@ -298,7 +305,7 @@ for ax in axes:
     ax.axvspan(66.5, 76.5, color="#fbe3c0", zorder=0)
 
 # %% [markdown]
-# *Left: the superposition is a compromise, so the 66 untouched residues are off as well. Right: lDDT blames the moved residues (shaded) and those that have lost
+# *Left: the superposition is a compromise, so the 66 untouched residues are off as well. Right: lDDT blames the moved residues (shaded; all but the very end, whose few neighbours moved with it) and those that have lost
 # them as neighbours.*
 #
 # ### The floor
@@ -484,7 +491,7 @@ box(ax, 4.0, 1.45, 1.75, 1.15, "triangle\nmultiply × 2", "", *PEACH, size=10)
 box(ax, 6.2, 1.45, 1.75, 1.15, "triangle\nattention × 2", "", *PEACH, size=10)
 box(ax, 8.4, 1.45, 1.8, 1.15, "MLP", "per pair", *PEACH)
 box(ax, 11.2, 2.5, 3.1, 1.6, "structure module", f"{tiny.trunk.structure_module.config.num_blocks} rounds, real {there['rounds']}\n" + both("trunk.structure_module"), *GREEN)
-box(ax, 11.2, 5.1, 3.1, 1.35, "confidence", "pLDDT per atom\nPAE per pair, pTM", *YELLOW)
+box(ax, 11.2, 5.1, 3.1, 1.35, "confidence", "pLDDT per atom, and from\nthe pair state: PAE, pTM", *YELLOW)
 for start, end in (((2.45, 6.9), (3.05, 6.9)), ((6.35, 6.9), (6.95, 6.9)), ((2.95, 4.32), (3.95, 4.32)), ((6.75, 4.32), (7.85, 4.32)),
                    ((2.95, 2.02), (3.95, 2.02)), ((5.8, 2.02), (6.15, 2.02)), ((8.0, 2.02), (8.35, 2.02)), ((10.25, 4.2), (11.15, 3.6)),
                    ((10.25, 2.15), (11.15, 2.9)), ((12.75, 4.15), (12.75, 5.05))):
@@ -519,7 +526,7 @@ print(f"max_recycles = {tiny.trunk.config.max_recycles}; the structure module wa
 #
 # ### What does recycling do?
 #
-# Each pass gets the last one's two states and distances. We let three random models make twelve passes, and look at how much the pair state still changes, and how far the
+# Each pass gets the last one's two states and distances. We let three random models make twelve passes, compare what each of them is given, and look at how much the pair state still changes, and how far the
 # Cα atoms move.
 
 # %%
@@ -546,7 +553,7 @@ axes[1].legend(title=None);
 # %% [markdown]
 # *Dashed: where ESMFold stops by default. A curve that falls is on the way to a state that reproduces itself.*
 #
-# Recycling is a search for a fixed point: does the structure, fed back, come out again? Where these curves fall, a model that knows nothing settles as
+# Recycling is a search for a fixed point: does the structure, fed back, come out again? Where these curves fall, a model that knows nothing is on its way to one as
 # well. So **settling is no sign of being right**. What makes recycling useful is training: ESMFold's trunk was trained with a random number of passes, and learned to improve
 # what it gets.
 #
@@ -561,7 +568,8 @@ step = np.linalg.norm(np.diff(random_xyz, axis=0), axis=1)
 print(f"from one Cα to the next: {step.min():.1f} to {step.max():.1f} Å (a protein: 3.8)")
 
 # %% [markdown]
-# **These coordinates are random.** They do not reach the floor of unrelated proteins, which are at least proteins. The architecture alone knows
+# **These coordinates are random.** In lDDT and TM they do not reach the floor of unrelated proteins, which are at least proteins. (RMSD grows with the
+# length of a chain, and the floor is a mean over longer ones: no comparison.) The architecture alone knows
 # nothing, not even how long a bond is: it is all in the weights.
 
 # %% [markdown]
@@ -701,7 +709,7 @@ axes[1].set(xlabel="residue j", ylabel="superposed at residue i", title="what PA
 fig.colorbar(drawn, ax=axes[1], label="error of j (Å)");
 
 # %% [markdown]
-# *Left: each residue has its surroundings right, so lDDT is high. Right: within a half all is well; between the halves nothing is. A PAE map with dark blocks and bright
+# *Left: each residue but those at the joint has its surroundings right, so lDDT is high. Right: within a half all is well; between the halves nothing is. A PAE map with dark blocks and lighter
 # corners says "two domains, I do not know how they lie to each other". Anyone who measures distances between the domains of a structure with high pLDDT should look at it first.*
 
 # %% [markdown]
@@ -821,7 +829,7 @@ rng, rows = np.random.default_rng(0), []
 for native in test_native:
     position = np.arange(len(native))
     guess = coordinates_from_distances(by_separation[abs(position[:, None] - position)])
-    rows.append({"error": "separation only"} | scores(guess, native))
+    rows.append({"error": "mean by separation"} | scores(guess, native))
     noise = np.triu(rng.normal(size=(len(native),) * 2), 1)
     for sigma in (0.5, 1, 2, 4, 8):
         noisy = np.maximum(distances(native) + sigma * (noise + noise.T), 0)
@@ -831,7 +839,7 @@ by_error.groupby("error", sort=False).agg(with_interval)
 
 # %% [markdown]
 # Compare the error of the distances with the RMSD. Independent errors of a few Å **average out**: each residue has L − 1 distances, and three numbers to be found. The
-# last row's distances are not noisy at all, just the same for every protein, and they give no structure. So a model's distances may be vague; what they must
+# first row's distances are not noisy at all, just the same for every protein, and they give no structure. So a model's distances may be vague; what they must
 # not be is wrong in the same way everywhere, or empty.
 #
 # ## 6. A folding head that learns
@@ -863,13 +871,25 @@ for name, model in models.items():
     heads[name] = folding.FoldingHead(prior)
     examples = [(*features[name](sequence), xyz) for sequence, xyz in zip(sequences, train_native)]
     losses[name] = folding.fit_head(heads[name], examples, epochs=SIZES["epochs"])
+with torch.no_grad():
+    baseline_loss = np.mean([folding.distogram_loss(folding.FoldingHead(prior).eval(), *example).item() for example in examples])
 del examples
-print(f"a head has {sum(p.numel() for p in heads[name].parameters()):,} parameters; loss after the first and the last epoch (nats):")
+print(f"a head has {sum(p.numel() for p in heads[name].parameters()):,} parameters; loss on the training chains after the first and the last epoch (nats):")
+print(f"  separation only  {baseline_loss:.3f}")
 print("\n".join(f"  {name:16} {values[0]:.3f} {values[-1]:.3f}" for name, values in losses.items()))
 
 # %% [markdown]
+# (An untrained head has the loss of the separation-only baseline: see the first line.)
+#
 # Now test chains (on a CPU not all of them). All four rows go through the same search for coordinates, `folding.fold_distogram`: MDS on the expected distances, then gradient steps,
-# first towards those distances that are certain, then up the expected lDDT, while the chain stays a chain. The fourth row gets the **native** distances, as a distogram without doubt: the ceiling of the search itself.
+# first towards those distances that are certain, then up the expected lDDT, while the chain stays a chain. In four lines:
+#
+# 1. MDS on the expected distances;
+# 2. gradient steps on Σ (d − expected)² / variance, so that pairs in doubt hardly count;
+# 3. gradient steps up `folding.expected_lddt`, the lDDT that the distogram expects of a structure, with soft thresholds first;
+# 4. in step 3 also penalties: bonds that are not 3.8 Å long, residues closer than 4 Å; at the end the natural hand.
+#
+# The fourth row of the table gets the **native** distances, as a distogram without doubt: the ceiling of the search itself.
 
 # %%
 NEAR = folding.CENTRES < 8  # bins of a contact: Cα closer than 8 Å
@@ -917,21 +937,21 @@ results.drop(columns="chain").groupby("features", sort=False).agg(with_interval)
 # The intervals are wide because proteins differ: a small helical one is easier for every method. But all methods fold the *same* chains. The question "is one better?" is
 # about the **difference on each chain**, and that varies much less.
 
-# %% alt="Three interval plots of paired differences per chain, in lDDT, TM-score and long-range precision: random features against separation only in grey, ESM-2 features against separation only, and ESM-2 against random features; a dashed line marks no difference."
-METRICS = {"lDDT-Cα": "lDDT-Cα", "TM": "TM-score", "P@L, long": "long-range P@L"}
+# %% alt="Four interval plots of paired differences per chain, in lDDT, TM-score, long-range precision and RMSD: random features against separation only in grey, ESM-2 features against separation only, and ESM-2 against random features; a dashed line marks no difference."
+METRICS = {"lDDT-Cα": "lDDT-Cα", "TM": "TM-score", "P@L, long": "long-range P@L", "RMSD (Å)": "RMSD (Å)"}
 by_chain = results.pivot(index="chain", columns="features")
 COMPARED = {"baseline: random − separation": ("random features", "separation only"), "ESM-2 − separation": ("ESM-2 features", "separation only"),
             "ESM-2 − random": ("ESM-2 features", "random features")}
-fig, axes = plt.subplots(1, 3, figsize=(11.5, 2.4), sharey=True)
+fig, axes = plt.subplots(1, 4, figsize=(12.5, 2.4), sharey=True)
 for ax, (metric, label) in zip(axes, METRICS.items()):
     gains = {name: pc.bootstrap_ci(np.mean, by_chain[metric][one] - by_chain[metric][other]) for name, (one, other) in COMPARED.items()}
     pc.plots.intervals(gains, f"difference in {label}", 0, ax)
-    ax.locator_params(axis="x", nbins=4)
+    ax.locator_params(axis="x", nbins=3)
     print(f"{label:15} " + "   ".join(f"{name.removeprefix('baseline: ')} {{:+.3f}} [{{:+.3f}}, {{:+.3f}}]".format(*values) for name, values in gains.items()))
 
 # %% [markdown]
 # *Paired differences, means over chains with 95 % intervals. Where an interval does not touch the dashed line, the order of the two methods is supported by these chains, even if
-# their intervals in the table overlap.*
+# their intervals in the table overlap. Of RMSD less is better: does it agree with the other three? Far from the native structure it counts how compact a chain is, and little else.*
 #
 # Two separate questions. **Is it better than the baselines?** The figure says. **Is it a fold?** TM above 0.5 says:
 
@@ -941,7 +961,7 @@ print("\n".join(f"{name:17} {number} of {len(by_chain)} chains with TM > 0.5" fo
 print(f"mean TM of ESM-2 features {by_chain['TM']['ESM-2 features'].mean():.2f}, of unrelated proteins {unrelated['TM'].mean():.2f}, of a shared fold at least 0.50")
 
 # %% [markdown]
-# If hardly a chain passes, say so: **a significant gain over a baseline can still be far from a structure.** With a small language model that is what to expect; what the head needs to get there
+# (Which language model these features come from is printed at the top: the embedded checkpoint, Meta's weights, or a larger model.) If hardly a chain passes, say so: **a significant gain over a baseline can still be far from a structure.** With a small language model that is what to expect; what the head needs to get there
 # is measured in section 7, where the search gets its share of the blame.
 #
 # Here is one protein, hen egg-white lysozyme, chosen before anything was computed: what the head believes, and what is there.
@@ -957,8 +977,8 @@ fig.colorbar(drawn, ax=axes, label="Cα–Cα distance (Å)")
 axes[0].set_ylabel("residue");
 
 # %% [markdown]
-# *Expected distances are means over the distogram, and a mean of doubt is a middling distance. Look for what the middle map has beyond the left one: thicker stretches of the diagonal are helices;
-# patches away from it would be the fold.*
+# *Expected distances are means over the distogram, and a mean of doubt is a middling distance. Look for what the middle map has beyond the left one: patches away from the
+# diagonal would be the fold. (The sharp corners on the left: from 64 residues on, separations are treated alike.)*
 
 # %% alt="Distograms of two pairs of lysozyme as bar charts of probability over distance, for the separation-only baseline and for the folding head, with a vertical line at the native distance: a pair four residues apart, and a pair far apart along the chain that touches."
 i_far, j_far = np.triu_indices(len(native), 24)
@@ -974,7 +994,8 @@ for ax, (title, (i, j)) in zip(axes, pairs.items()):
 axes[1].legend();
 
 # %% [markdown]
-# *Two rows of the distogram. For neighbours along the chain the head can sharpen the prior (helix or not); for a pair far apart it would have to know the fold.*
+# *Two entries of the distogram. Does the blue curve move towards the dashed line, or away from it? For neighbours along the chain the head can tell helix from strand, and be wrong; for a pair far
+# apart it would have to know the fold. Two pairs decide nothing: the loss over all pairs and the paired differences above do.*
 
 # %% alt="Superposition of the predicted structure of lysozyme, coloured by expected lDDT, with the native trace in grey, and below it a strip of the expected lDDT along the residues."
 prediction = predictions[number]
@@ -982,7 +1003,7 @@ print({name: round(value, 2) for name, value in scores(prediction["xyz"], native
 pc.show(prediction["xyz"], prediction["expected"]["ESM-2 features"], other=native, label="expected lDDT")
 
 # %% [markdown]
-# *The prediction in colour, the native chain in grey. Are helices where helices are? Does the chain run through space as the grey one does? The three scores above the picture answer the same questions.*
+# *The prediction in colour, the native chain ("second structure") in grey. Mind the ends of the colour scale. Does the chain run through space as the grey one does? The three scores above the picture answer the same questions.*
 #
 # ### Does the head know how good it is?
 #
@@ -1008,17 +1029,18 @@ own = reliability("ESM-2 features")
 own.round(3)
 
 # %% alt="Left, scatter of the expected against the actual mean lDDT, one dot per test chain, with the diagonal. Right, reliability curves per residue: mean actual against mean expected lDDT in bins, for the structure optimised by the head and for structures made without it, with the diagonal as a dashed line."
+reach = 0.05 + max(np.nanmean(k["actual"]["ESM-2 features"]) for k in predictions)
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.2))
 axes[0].scatter([k["expected"]["ESM-2 features"].mean() for k in predictions], [np.nanmean(k["actual"]["ESM-2 features"]) for k in predictions], s=22, color=BLUE)
 axes[0].set(title="chains", xlabel="expected lDDT, mean of the chain", ylabel="actual lDDT, mean of the chain")
-for name, label, colour, mark in (("ESM-2 features", "structure made to please this head", BLUE, "o"), ("random features", "structure of the other head", ORANGE, "s"),
+for name, label, colour, mark in (("ESM-2 features", "structure of this head", BLUE, "o"), ("random features", "structure of the other head", ORANGE, "s"),
                                   ("separation only", "structure of the baseline", GREY, "^")):
     curve = reliability(name)
     axes[1].plot(curve["expected"], curve["actual"], marker=mark, color=colour, label=label)
 axes[1].set(title="residues, in bins of equal size", xlabel="expected lDDT, mean of the bin", ylabel="actual lDDT, mean of the bin")
 for ax in axes:
     ax.plot([0, 1], [0, 1], "--", color="#404040", linewidth=1)
-    ax.set(xlim=(0.1, 0.9), ylim=(0.1, 0.9))
+    ax.set(xlim=(0.15, reach), ylim=(0.15, reach))
 axes[1].legend(loc="upper left");
 
 # %%
@@ -1033,8 +1055,9 @@ print(f"the head's expectation for its own structure minus that for the native o
 # %% [markdown]
 # *Below the dashed line: overconfident. The three curves are judged by the **same** distogram; they differ in where the structures came from.* How to read it:
 #
-# * **All three structures off by about as much**: then the distogram itself is too sure of what it says. It was learned from 60 chains.
-# * **Its own structures off by more than the others**: they were *searched for with this very number as the aim*. Wherever the distogram errs in favour of some arrangement, the search
+# * **Intervals that contain 0**, points on the line: no overconfidence is shown; the head is calibrated as far as these chains can tell.
+# * **All three structures off by about as much, and clearly**: then the distogram itself is too sure of what it says. It was learned from 60 chains.
+# * **Its own structures off by more than the others**: then because they were *searched for with this very number as the aim*. Wherever the distogram errs in favour of some arrangement, the search
 #   finds it. A score that is optimised is no longer a measurement.
 # * **The last line** compares two structures under the head's opinion: its own, and the true one. A head in doubt likes a compromise better than any single possibility, the truth
 #   included. So a high expected lDDT means "agrees with what I believe", and not "is right".
@@ -1120,13 +1143,13 @@ axes[1].legend(loc="upper right");
 #
 # * **How much knowledge is enough?** Where either mark passes the dashed line, the fold is there, although most distances were never told. The triangle inequality supplies
 #   the rest. How far does a yes-or-no contact map go, with no distance at all? That is why contact prediction (notebook 8) was the road to structure.
-# * **How good is our search?** Where a square lies right of the dot in its row, the information was there and the search of section 6 missed it. It weighs pairs by how
+# * **How good is our search?** Compare the two panels: a search that gets the neighbourhoods right (lDDT) can still miss the fold (TM). Where a square lies right of the dot in the TM panel, the information was there and the search of section 6 missed it. It weighs pairs by how
 #   certain they are, but it takes each pair by itself, and all those of which nothing is known still vote for what the prior expects of them. On the row "native distances" it looked flawless: a ceiling measured with perfect input says little
 #   about doubtful input.
 # * **Where is the ESM-2 head?** Compare its row with the shares of exact distances.
 #
-# Random gaps are kind: a real model's errors lie together, in the parts of the protein that it did not understand. And a vague structure can come out as its
-# mirror image: all its distances are about right, and TM is low.
+# Random gaps are kind: a real model's errors lie together, in the parts of the protein that it did not understand.
+# And how often did a structure of section 6 come out as its mirror image?
 
 # %%
 wrong_hand = []
@@ -1136,13 +1159,14 @@ for name, group in pd.DataFrame([(k["id"], name, kabsch_rmsd(xyz, test_native[n]
 pd.DataFrame(wrong_hand).set_index("features")
 
 # %% [markdown]
-# For structures that are no folds either image fits about equally badly, so up to half of them is what chance gives; for a good model this number is near 0.
+# For structures that are no folds either image fits about equally badly, so about half of them is what chance gives; for a good model this number is near 0.
 
 # %% [markdown]
 # ## 8. ESMFold itself
 #
 # The real model needs 8.4 GB of weights and more memory than that. `pc.fold` looks first whether this machine has it, and otherwise says in one sentence what is
-# missing. Both are expected here, so the cell catches these two errors, and only these. Nothing is downloaded unless you say so: set `FETCH` to True.
+# missing. Both are expected here, so the cell catches these two errors, and only these. Nothing is downloaded unless you say so: set `FETCH` to True, and an online
+# machine fetches the weights once.
 
 # %%
 print(f"memory for {len(UBIQUITIN)} residues: {pc.esmfold.memory_needed(len(UBIQUITIN)) / 1e9:.1f} GB, for 500: {pc.esmfold.memory_needed(500) / 1e9:.1f} GB")

@@ -133,7 +133,8 @@ def page(request, lab, browser, root):
 def run_all_cells(page, kernels, tries=6):
     """Run > Run All Cells, once the page is connected to a kernel; again if JupyterLab drops the request."""
     for _ in range(240):
-        running = page.request.get(kernels).json()
+        reply = page.request.get(kernels)  # which is no list while the last notebook's kernel goes
+        running = reply.json() if reply.ok else []
         if any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in running):
             break
         page.wait_for_timeout(500)
