@@ -15,13 +15,12 @@ from tqdm.auto import tqdm
 
 from plmcourse.contacts import attention_maps, symmetric_apc
 from plmcourse.embeddings import embed
-from plmcourse.structures import THRESHOLDS, coordinates_from_distances, distances, handedness
+from plmcourse.structures import RADIUS, THRESHOLDS, coordinates_from_distances, distances, natural_hand
 
 # Upper edges of the distance bins in Å: half an Å wide where lDDT looks, wider beyond, the last bin open
 EDGES = np.concatenate([np.arange(2.5, 20, 0.5), np.arange(20, 40, 2.5), np.arange(40, 71, 10)])
 CENTRES = torch.tensor(np.concatenate([[2.0], (EDGES[1:] + EDGES[:-1]) / 2, [75.0]]), dtype=torch.float32)
 FAR = 64  # residues so far apart along the chain, or farther, are treated alike
-RADIUS = 15.0  # Å, of lDDT
 BOND = 3.8  # Å between neighbouring C-alpha atoms
 _STEP = 0.25  # Å, of the table in which expected scores are looked up
 
@@ -107,8 +106,9 @@ class FoldingHead(nn.Module):
         As in :class:`Features`.
     """
 
-    def __init__(self, prior, residue_channels=64, pair_channels=16, hidden=24, state=32, dropout=0.2):
+    def __init__(self, prior, residue_channels=64, pair_channels=16):
         super().__init__()
+        hidden, state, dropout = 24, 32, 0.2  # small: sixty proteins do not teach a large head
         self.register_buffer("prior", prior)
         self.neighbours = nn.Conv1d(residue_channels, hidden, 5, padding=2)
         self.ends, self.product, self.between = (nn.Linear(hidden, state) for _ in range(3))
@@ -141,7 +141,7 @@ def stretch_means(x):
     return torch.where(ordered, forward, forward.transpose(0, 1)) / count[..., None]
 
 
-def fit_head(head, examples, epochs=6, learning_rate=3e-3, seed=0):
+def fit_head(head, examples, epochs=6, seed=0):
     """Train a folding head by cross-entropy, one protein at a time.
 
     Parameters
@@ -150,33 +150,38 @@ def fit_head(head, examples, epochs=6, learning_rate=3e-3, seed=0):
         Changed in place, and in eval mode afterwards.
     examples : list of (residues, pairs, xyz)
         Features as :class:`Features` gives them, and the structure [L, 3].
-    epochs, learning_rate, seed : int, float, int
+    epochs : int
+    seed : int
+        Of the order of the proteins and of dropout; the global random state is left as it was.
 
     Returns
     -------
     list of float
         Mean loss of each epoch, in nats.
     """
-    rng = np.random.default_rng(seed)
-    torch.manual_seed(seed)  # for dropout
-    optimizer = torch.optim.AdamW(head.parameters(), learning_rate, weight_decay=0.05)
+    optimizer = torch.optim.AdamW(head.parameters(), 3e-3, weight_decay=0.05)
     total = epochs * len(examples)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, 10 * (step + 1) / total) * (1 - step / total))
-    losses = []
+    losses, rng = [], np.random.default_rng(seed)
     head.train()
-    for _ in tqdm(range(epochs), desc="epochs", mininterval=1):
-        summed = 0.0
-        for number in rng.permutation(len(examples)):
-            loss = distogram_loss(head, *examples[number])
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(head.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            summed += loss.item()
-        losses.append(summed / len(examples))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for _ in tqdm(range(epochs), desc="epochs", mininterval=1):
+            order = rng.permutation(len(examples))
+            losses.append(float(np.mean([_step(head, optimizer, schedule, examples[number]) for number in order])))
     head.eval()
     return losses
+
+
+def _step(head, optimizer, schedule, example):
+    """One step on one protein; its loss before the step."""
+    loss = distogram_loss(head, *example)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+    optimizer.step()
+    schedule.step()
+    return loss.item()
 
 
 def distogram_loss(head, residues, pairs, xyz):
@@ -232,13 +237,10 @@ def expected_lddt(probabilities, xyz):
     Tensor, shape [L]
         Between 0 and 1.
     """
-    near, score = _expected(probabilities, kept(), torch.as_tensor(distances(xyz)).float())
+    others = 1 - torch.eye(len(xyz))
+    near = (probabilities * (CENTRES < RADIUS)).sum(-1) * others
+    score = _look_up(probabilities @ kept(), torch.as_tensor(distances(xyz)).float()) * others
     return score.sum(-1) / near.sum(-1).clamp(min=1e-9)
-
-
-def _expected(probabilities, table, d):
-    others = 1 - torch.eye(len(d))
-    return (probabilities * (CENTRES < RADIUS)).sum(-1) * others, _look_up(probabilities @ table, d) * others
 
 
 def fold_distogram(probabilities, steps=200):
@@ -267,32 +269,26 @@ def fold_distogram(probabilities, steps=200):
     near = (probabilities * (CENTRES < RADIUS)).sum(-1)
     share = (1 / near.sum(-1)[i] + 1 / near.sum(-1)[j]) / len(near)  # of a pair in the mean over residues
 
-    def stress(d, done=0.0):
-        return (certainty * (d - aim) ** 2).sum()
-
     tables = [(probabilities[i, j] @ kept(softness)) * share[:, None] for softness in (2.0, 1.5, 1.0, 0.5)]
 
-    def disappointment(d, done):
-        return 0.01 * stress(d) - _look_up(tables[int(4 * done)], d).sum()
+    def stress(xyz, d, done):
+        return (certainty * (d - aim) ** 2).sum()
+
+    def disappointment(xyz, d, done):
+        return strain(xyz, d, j - i) + 0.01 * stress(xyz, d, done) - _look_up(tables[int(4 * done)], d).sum()
 
     first = steps * 3 // 10
-    xyz = _natural_hand(_descend(coordinates_from_distances(expected.numpy()), stress, first, rate=2.0))
-    return _natural_hand(_descend(xyz, disappointment, steps - first, rate=1.0, chain=True))
+    xyz = natural_hand(_descend(coordinates_from_distances(expected.numpy()), stress, first, rate=2.0))
+    return natural_hand(_descend(xyz, disappointment, steps - first, rate=1.0))
 
 
-def _natural_hand(xyz):
-    return xyz * [1, 1, -1] if handedness(xyz) < 0 else xyz
-
-
-def _descend(xyz, loss_of, steps, rate, chain=False):
-    """Gradient steps of falling size on a loss of the distances of all pairs i < j and of the share of the steps done."""
+def _descend(xyz, loss_of, steps, rate):
+    """Gradient steps of falling size on a loss of coordinates, distances of all pairs i < j, and share of the steps done."""
     xyz = torch.tensor(xyz, dtype=torch.float32, requires_grad=True)
-    i, j = torch.triu_indices(len(xyz), len(xyz), 1)
     optimizer = torch.optim.Adam([xyz], lr=rate)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = rate * (1.02 - step / steps)
-        d = F.pdist(xyz)  # in the order of triu_indices
-        loss = loss_of(d, step / steps) + (strain(xyz, d, j - i) if chain else 0)
+        loss = loss_of(xyz, F.pdist(xyz), step / steps)  # distances in the order of triu_indices
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

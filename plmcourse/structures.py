@@ -9,7 +9,7 @@ import numpy as np
 
 from plmcourse import datasets
 
-THRESHOLDS = (0.5, 1.0, 2.0, 4.0)  # Å, of lDDT
+THRESHOLDS, RADIUS = (0.5, 1.0, 2.0, 4.0), 15.0  # Å, of lDDT
 _BINS = 36  # of 10°, for pseudo-dihedrals
 
 
@@ -60,7 +60,13 @@ def read_pdb(text):
 
 
 def alpha_carbons(atoms):
-    """The C-alpha atoms of an AtomArray; calcium ions, which PDB files call CA as well, are left out."""
+    """The C-alpha atoms of an AtomArray, as an AtomArray; calcium ions, which PDB files call CA as well, are left out.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
     found = atoms[(atoms.atom_name == "CA") & (atoms.element != "CA")]
     if len(found) == 0:
         raise ValueError(f"none of the {len(atoms)} atoms is a C-alpha")
@@ -136,12 +142,12 @@ def kabsch_rmsd(mobile, target):
 
 
 def distances(xyz):
-    """Distance of each residue to each other, [L, L] in Å."""
+    """Distance of each residue to each other, [L, L] in Å, from coordinates [L, 3]."""
     xyz = np.asarray(xyz, float)
     return np.linalg.norm(xyz[:, None] - xyz[None], axis=-1)
 
 
-def lddt_ca(model, native, radius=15.0):
+def lddt_ca(model, native, radius=RADIUS):
     """Local distance difference test on C-alpha atoms: how many distances to the neighbours are kept, per residue.
 
     For residue i, all others that lie within ``radius`` of it in the native structure are its partners. The score is the
@@ -294,6 +300,11 @@ def handedness(xyz):
     return float(hand_log_odds()[_bins(pseudo_dihedrals(xyz))].sum())
 
 
+def natural_hand(xyz):
+    """A chain [L, 3], or its mirror image where that has the better :func:`handedness`."""
+    return xyz * [1, 1, -1] if handedness(xyz) < 0 else xyz
+
+
 def coordinates_from_distances(distances):
     """Coordinates whose distances are the given ones as nearly as three dimensions allow, with the natural hand.
 
@@ -324,7 +335,7 @@ def coordinates_from_distances(distances):
     values, vectors = values[::-1][:3], vectors[:, ::-1][:, :3]
     xyz = np.zeros((len(d), 3))
     xyz[:, :len(values)] = vectors * np.sqrt(np.maximum(values, 0))  # predicted distances may fit into no space: values below 0
-    return xyz * [1, 1, -1] if handedness(xyz) < 0 else xyz
+    return natural_hand(xyz)
 
 
 def _distance_matrix(distances):

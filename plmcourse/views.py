@@ -124,7 +124,7 @@ def _superposed(mobile, target):
 
 
 def secondary_structure(atoms):
-    """One letter per residue, from the C-alpha atoms: a for helix, b for strand, c for the rest."""
+    """One letter per residue of an AtomArray, array [L]: a for helix, b for strand, c for the rest, from its C-alpha atoms."""
     ca = structures.alpha_carbons(atoms)
     return np.concatenate([annotate_sse(ca[ca.chain_id == chain]) for chain in dict.fromkeys(ca.chain_id)])
 

@@ -449,7 +449,7 @@ shapes
 # (A block returns both states, the table shows the first. The axis of length 1, for one protein in the batch, is left out.) The column "calls" tells how often a
 # module ran: the language model once, the trunk's modules several times. More on that in a moment; first the same as a map.
 
-# %% alt="Flow diagram of ESMFold. A sequence enters ESM-2, whose layers are mixed and projected to a sequence state; inside a grey box of trunk blocks the sequence state and the pair state exchange information, the pair state through triangle multiplication and attention; the structure module turns them into atoms, from which confidence heads read; an orange recycling arrow leads from the structure module back to the start of the trunk. Each box carries the recorded shape and the real one."
+# %% alt="Flow diagram of ESMFold. A sequence enters ESM-2, whose layers are mixed and projected to a sequence state; inside a grey box of trunk blocks the sequence state and the pair state exchange information, the pair state through triangle multiplication and attention; the structure module turns them into atoms, beside it a box names the confidence scores and what they are read from; an orange recycling arrow leads from the structure module back to the start of the trunk. Each box carries the recorded shape and the real one."
 from matplotlib.patches import FancyBboxPatch
 
 
@@ -526,8 +526,8 @@ print(f"max_recycles = {tiny.trunk.config.max_recycles}; the structure module wa
 #
 # ### What does recycling do?
 #
-# Each pass gets the last one's two states and distances. We let three random models make twelve passes, compare what each of them is given, and look at how much the pair state still changes, and how far the
-# Cα atoms move.
+# Each pass gets the last one's two states and distances. We let three random models make twelve passes, compare what each pass is given by the one before, and look at how much the pair
+# state still changes, and how far the Cα atoms move.
 
 # %%
 rows = []

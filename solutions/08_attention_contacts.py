@@ -1084,19 +1084,29 @@ axes[0].set_ylabel("second axis (Å)");
 # *Backbone in grey, nearer parts darker. A right pair is less than 8 Å long in space, and on paper it can look shorter, since depth is lost; long dashed lines across the
 # molecule are errors. Only if the errors are nearer than pairs of the same separations, see the printed lines, do they lean in the right direction.*
 #
-# Pair by pair the regression may be poor and still know who lies in the core: added up over all partners, its probabilities say how many contacts a
-# residue expects. `pc.show` draws that on the fold: a picture that stays, and below it, in a running notebook, a view that you can turn with the
-# mouse.
+# A model that is poor pair by pair could still know who lies in the core. Added up over all partners, the regression's probabilities say how many
+# contacts a residue expects. The baseline knows the letter only: the mean number of contacts of that amino acid in the training chains. `pc.show` draws
+# what the regression expects on the fold: a picture that stays, and below it, in a running notebook, a view that you can turn with the mouse.
 
 # %% alt="The fold of H-Ras as a ribbon, coloured by how many contacts the regression expects of each residue, from dark for few to bright for many, and the same numbers as bars along the chain."
-far_apart = np.abs(np.subtract.outer(np.arange(L), np.arange(L))) >= 6
-expects, has = ((np.asarray(values, float) * far_apart).sum(1) for values in (contact_head.predict(hras_maps), hras_contacts))
-print("expected against true number of contacts, Spearman {:.2f} ({:.2f} to {:.2f} over residues)".format(*pc.spearman_ci(expects, has)))
+def number_of_contacts(values):
+    """Sum over the partners at separation 6 and more, for each residue."""
+    position = np.arange(len(values))
+    return (np.asarray(values, float) * (abs(position[:, None] - position) >= 6)).sum(1)
+
+
+expects, has = number_of_contacts(contact_head.predict(hras_maps)), number_of_contacts(hras_contacts)
+seen = pd.DataFrame([(letter, number) for chain in train_chains for letter, number in zip(chain["sequence"], number_of_contacts(pc.contact_map(chain["xyz"])))])
+by_letter = seen.groupby(0)[1].mean()[list(hras["sequence"])]
+for name, values in (("regression", expects), ("baseline: letter", by_letter)):
+    print(f"{name:17} from {values.min():.1f} to {values.max():.1f} contacts (truth: {has.min():.0f} to {has.max():.0f}), Spearman with the truth "
+          + "{:.2f} ({:.2f} to {:.2f} over residues)".format(*pc.spearman_ci(values, has)))
 pc.show(hras["xyz"], expects, label="expected contacts")
 
 # %% [markdown]
-# *Bright: many expected contacts. The inner strands of the sheet have the most true ones; are they the brightest? The printed correlation answers for all
-# residues at once. (Neighbours along the chain are alike, so the interval is narrower than it should be.)*
+# *Bright: many expected contacts; mind the ends of the colour scale. Where all residues have nearly one colour but for the ends of the chain, which have fewer partners to
+# sum over, the regression hardly tells core from surface. The printed lines say whether it knows more than the letter does. (Neighbours along the chain are alike, so the
+# intervals are narrower than they should be.)*
 
 # %% [markdown]
 # > **The lecture cites** Rives et al. for contacts in attention. **The work is** Rao et al. (2021), "Transformer protein language models are

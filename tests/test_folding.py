@@ -62,10 +62,17 @@ def test_training_finds_what_is_in_the_features(prior):
 def test_training_is_reproducible(prior):
     runs = []
     for _ in range(2):
-        torch.manual_seed(3)
+        torch.manual_seed(3)  # draws the head
         head = folding.FoldingHead(prior, 8, 4)
         runs.append(folding.fit_head(head, [made_up_features(0)], epochs=2))
     assert runs[0] == runs[1]
+
+
+def test_training_leaves_the_global_random_state(prior):
+    head = folding.FoldingHead(prior, 8, 4)
+    before = torch.get_rng_state()
+    folding.fit_head(head, [made_up_features(0)], epochs=1)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_stretch_means():

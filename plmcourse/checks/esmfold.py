@@ -864,12 +864,14 @@ def _centring_slips(d):
     squared, gram = d**2, _gram(d)
     from_first = (squared[:1] + squared[:1].T - squared) / 2
     rows = [-0.5 * (squared - squared.mean(0)), -0.5 * (squared - squared.mean(0)[:, None])]
+    unshaped = "You subtract the same means twice: those of the rows need a second axis, squared.mean(1)[:, None], or keepdims=True."
     halves = "Rows or columns alone are centred: subtract the means of both, and add the mean of all."
     return {
         "You centre the distances themselves: square them first.": _embedded(_gram(np.sqrt(d))),
         "You do not centre: subtract the means of rows and columns, and add the mean of all.": _embedded(-0.5 * squared),
         "Nothing is centred and the sign is missing: the eigenvectors are those of the squared distances.": _embedded(squared),
         "Nothing is centred or squared: the eigenvectors are those of the distances.": _embedded(d),
+        unshaped: _embedded(-0.5 * (squared - squared.mean(0) - squared.mean(1) + squared.mean())),
         halves: _embedded((rows[0] + rows[1]) / 2),
         "You centre the rows alone: subtract the means of the columns too, and add the mean of all.": _embedded(rows[0]),
         "You centre the columns alone: subtract the means of the rows too, and add the mean of all.": _embedded(rows[1]),

@@ -590,3 +590,19 @@ def right_coordinates_from_distances__sines(distances):
 def right_coordinates_from_distances__single_precision(distances):
     """Coordinates as float32, as structures have them."""
     return solved(distances).astype(np.float32)
+
+
+def wrong_coordinates_from_distances__means_without_an_axis(distances):
+    """Subtracts the means of the rows as if they were those of the columns: numpy lays both along the rows.
+
+    message: second axis
+    """
+    d = proper(distances)
+    squared = d ** 2
+    return natural(spread_lower(-0.5 * (squared - squared.mean(0) - squared.mean(1) + squared.mean())))
+
+
+def spread_lower(inner):
+    """As numpy does it: of a matrix that is not symmetric, eigh reads the lower triangle."""
+    values, vectors = np.linalg.eigh(inner)
+    return np.pad(vectors[:, -3:] * np.sqrt(np.maximum(values[-3:], 0)), ((0, 0), (0, max(0, 3 - len(inner)))))
