@@ -211,6 +211,8 @@ def _call(name, arguments, options):
 
 def _line(function, error):
     """Where in the student's own code an error came up, in words."""
+    if hasattr(error, "student_line"):  # it came up in another process, which found the line itself
+        return f" (in the line: {error.student_line})" if error.student_line else ""
     parts = [function, *getattr(function, "__dict__", {}).values()]  # of a class, its methods
     files = {part.__code__.co_filename for part in parts if hasattr(part, "__code__")}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
@@ -251,61 +253,97 @@ def check(number, *functions):
         kind = "class" if isinstance(reference, type) else "function"
         if not callable(function) or isinstance(function, torch.nn.Module):
             raise TypeError(f"exercise {number} checks a {kind}, not a {type(function).__name__}: write its name without brackets")
-    outcome, wrong = _run(exercise, functions)
-    _earned[number] = sum(points for _, points, passed in outcome if passed)
-    text = _report(exercise, outcome, wrong)
-    if wrong is not None and os.environ.get("PLMCOURSE_GRADING") == "1":
-        raise CheckFailed(text) from wrong
+    properties = run(exercise, lambda: functions)
+    _earned[number] = sum(part.points for part in properties if part.passed)
+    text = _report(exercise, properties)
+    right = all(part.passed for part in properties)
+    if not right and os.environ.get("PLMCOURSE_GRADING") == "1":
+        raise CheckFailed(text) from next(part.wrong for part in properties if part.wrong)
     print(text)
-    chosen = functions if wrong is None else exercise.references
+    chosen = functions if right else exercise.references
     return chosen[0] if len(chosen) == 1 else tuple(chosen)
 
 
-def _run(exercise, functions):
-    """Run steps until one fails: list of (title, points, passed: True, False or None for not run), and what stopped it."""
-    outcome, stopped = [], None
+@dataclass
+class Property:
+    """What became of one step: ``passed`` is None where it was not run, ``wrong`` says why it failed."""
+
+    title: str
+    points: int
+    passed: bool | None = None
+    wrong: Exception | None = None
+
+
+def run(exercise, functions):
+    """Run the steps one by one and give each its points.
+
+    Two kinds of failure end the run: that of a step without points, a condition for all that follow; and one before any points are
+    earned, for an answer that always raises a ValueError must not be paid for refusing bad input.
+
+    Parameters
+    ----------
+    exercise : Exercise
+    functions : callable
+        Called for each step; returns the student's functions or classes.
+
+    Returns
+    -------
+    list of Property
+    """
+    properties = [Property(title, points) for title, points, _ in exercise.steps]
+    for part, (_, _, test) in zip(properties, exercise.steps):
+        part.wrong = _attempt(exercise, test, functions())
+        part.passed = part.wrong is None
+        if not part.passed and not (part.points and any(other.passed and other.points for other in properties)):
+            break
+    return properties
+
+
+def _attempt(exercise, test, functions):
+    """Run one step; what is wrong, or None."""
     students = [
         observed_class(function) if isinstance(reference, type) else observed(function)
         for function, reference in zip(functions, exercise.references)
     ]
-    for title, points, test in exercise.steps:
-        if stopped is None:
-            try:
-                with torch.random.fork_rng(devices=[]):  # checks draw numbers, too: the notebook's stay as they would be
-                    test(*students)
-            except (Wrong, NotImplementedError) as wrong:
-                stopped = wrong
-                outcome.append((title, points, False))
-            except Exception as error:  # a value of another kind than asked for can break a step in many ways
-                stopped = Wrong(
-                    f"What {' and '.join(exercise.names)} returned cannot be used ({type(error).__name__}: {error}): is it of "
-                    "the kind that is asked for?"
-                )
-                stopped.__cause__ = error
-                outcome.append((title, points, False))
-            else:
-                outcome.append((title, points, True))
-        else:
-            outcome.append((title, points, None))
-    return outcome, stopped
+    try:
+        with torch.random.fork_rng(devices=[]):  # checks draw numbers, too: the notebook's stay as they would be
+            test(*students)
+    except (Wrong, NotImplementedError) as wrong:
+        return wrong
+    except Exception as error:  # a value of another kind than asked for can break a step in many ways
+        wrong = Wrong(
+            f"What {' and '.join(exercise.names)} returned cannot be used ({type(error).__name__}: {error}): is it of "
+            "the kind that is asked for?"
+        )
+        wrong.__cause__ = error
+        return wrong
+    return None
 
 
-def _report(exercise, outcome, wrong):
-    names, earned = ", ".join(exercise.names), sum(points for _, points, passed in outcome if passed)
-    if isinstance(wrong, NotImplementedError):
+def _report(exercise, properties):
+    names, earned = ", ".join(exercise.names), sum(part.points for part in properties if part.passed)
+    failed = [part for part in properties if part.wrong]
+    if not failed:
+        return f"✓ {exercise.number} {names}    {exercise.points} of {exercise.points} points"
+    if not earned and isinstance(failed[0].wrong, NotImplementedError):
         return (
             f"○ {exercise.number} {names} is not implemented yet. The course goes on with its own; "
             f'pc.hint("{exercise.number}") helps.'
         )
-    if wrong is None:
-        return f"✓ {exercise.number} {names}    {exercise.points} of {exercise.points} points"
     kind = "class" if isinstance(exercise.references[0], type) else "function"
-    marks = "   ".join(f"{title} {'✓' if passed else '–' if passed is None else '✗'}" for title, _, passed in outcome)
-    lines = [f"✗ {exercise.number} {names}    {marks}    {earned} of {exercise.points} points", f"  {wrong}"]
-    if getattr(wrong, "case", None):
-        lines.append(f"  Smallest case: {wrong.case}")
+    marks = "   ".join(f"{part.title} {'✓' if part.passed else '–' if part.passed is None else '✗'}" for part in properties)
+    lines = [f"✗ {exercise.number} {names}    {marks}    {earned} of {exercise.points} points"]
+    for part in failed:
+        lines.append(f"  {part.title}: {sentence(part.wrong)}" if len(failed) > 1 else f"  {sentence(part.wrong)}")
+        if getattr(part.wrong, "case", None):
+            lines.append(f"  Smallest case: {part.wrong.case}")
     lines.append(f'  The course goes on with its own {kind}; pc.hint("{exercise.number}") helps.')
     return "\n".join(lines)
+
+
+def sentence(wrong):
+    """What is wrong, in words."""
+    return "This is not implemented yet." if isinstance(wrong, NotImplementedError) else str(wrong)
 
 
 def hint(number):

@@ -7,6 +7,7 @@ import io
 import torch
 
 from plmcourse import datasets
+from plmcourse.checks import inputs
 from plmcourse.models import EMBEDDED, load, untrained
 
 
@@ -14,7 +15,7 @@ from plmcourse.models import EMBEDDED, load, untrained
 def tiny_plm(seed=0):
     """A random ESM-2 with 3 layers of 16 dimensions, its weights large enough that every position differs from the next."""
     plm = untrained(layers=3, dim=16, heads=2, attention="sdpa")
-    generator = torch.Generator().manual_seed(seed)
+    generator = inputs.generator(seed)
     with torch.no_grad():
         for parameter in plm.model.parameters():
             if parameter.ndim == 2:
