@@ -1,4 +1,4 @@
-"""The command ``plmcourse``: what this machine can run, and fetching weights."""
+"""The command ``plmcourse``: what this machine can run, fetching weights, and for instructors, grading."""
 import argparse
 import os
 import platform
@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 import psutil
 
 from plmcourse import __version__
+from plmcourse.grading import commands as instructors
 
 _PACKAGES = ("torch", "transformers", "fair-esm", "numpy", "scikit-learn", "biotite", "jupyterlab")
 
@@ -21,6 +22,7 @@ def main(arguments=None):
     fetch_parser = commands.add_parser("fetch", help="download ESM-2's or ESMFold's weights into the hub cache and verify them")
     fetch_parser.add_argument("size", help="8M, 35M, 150M, 650M, 3B, 15B or ESMFold")
     fetch_parser.set_defaults(run=fetch)
+    instructors.add(commands)
     chosen = parser.parse_args(arguments)
     try:
         return chosen.run(chosen)

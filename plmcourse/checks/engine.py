@@ -195,6 +195,8 @@ def _short(value):
     """A value as a student would recognise it, on one line."""
     if hasattr(value, "tokenize"):
         return "plm"
+    if isinstance(value, torch.Generator):
+        return "generator"
     if isinstance(value, torch.nn.Module):
         return repr(value) if "\n" not in repr(value) else type(value).__name__  # Linear(in_features=3, …) fits, a model does not
     if hasattr(value, "shape"):
@@ -274,7 +276,7 @@ class Property:
     wrong: Exception | None = None
 
 
-def run(exercise, functions):
+def run(exercise, functions, around=lambda step: step()):
     """Run the steps one by one and give each its points.
 
     Two kinds of failure end the run: that of a step without points, a condition for all that follow; and one before any points are
@@ -285,6 +287,8 @@ def run(exercise, functions):
     exercise : Exercise
     functions : callable
         Called for each step; returns the student's functions or classes.
+    around : callable
+        Runs a step, which it is given as a function; returns what is wrong, or None.
 
     Returns
     -------
@@ -292,7 +296,7 @@ def run(exercise, functions):
     """
     properties = [Property(title, points) for title, points, _ in exercise.steps]
     for part, (_, _, test) in zip(properties, exercise.steps):
-        part.wrong = _attempt(exercise, test, functions())
+        part.wrong = around(lambda test=test: _attempt(exercise, test, functions()))
         part.passed = part.wrong is None
         if not part.passed and not (part.points and any(other.passed and other.points for other in properties)):
             break

@@ -1,0 +1,1 @@
+"""Grading: course directories for nbgrader, and marks that an instructor can trust."""
