@@ -94,9 +94,30 @@ def test_right_answer_gets_all_points(grading, capsys, number, function):
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_the_courses_own_answer_gets_all_points(grading, number):
-    check(number, *EXERCISES[number].references)
-    assert scores()[number] == points(number)
+def test_the_courses_own_answer_is_right(number):
+    assert all(part.passed for part in engine.run(EXERCISES[number], lambda: EXERCISES[number].references))
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_courses_own_answer_earns_nothing(fresh, capsys, monkeypatch, number):
+    references = EXERCISES[number].references
+    returned = check(number, *references)
+    assert "this is the course's own, which earns nothing" in capsys.readouterr().out
+    assert (list(returned) if len(references) > 1 else [returned]) == references and scores()[number] == 0
+    monkeypatch.setenv("PLMCOURSE_GRADING", "1")
+    with pytest.raises(CheckFailed, match="earns nothing"):
+        check(number, *references)
+
+
+def test_a_failed_check_that_is_run_again_keeps_its_points(fresh, capsys):
+    """A notebook binds what the check returns: run again, the check gets the course's own function."""
+    def no_half(hidden, tokens):
+        real = ((tokens >= 4) & (tokens <= 23)).unsqueeze(-1)  # X, B, U, Z and O are left out
+        return (hidden.float() * real).sum(1) / real.sum(1)
+
+    returned = check("3.2", no_half)
+    check("3.2", returned)
+    assert scores()["3.2"] == 2 < points("3.2")
 
 
 @pytest.mark.parametrize("name", [name for number in NUMBERS for name in EXERCISES[number].names])

@@ -123,10 +123,12 @@ def code_lines(path):
             if line.strip() and not line.strip().startswith("#") and number not in documented]
 
 
-def test_the_package_is_small():
-    lines = sum(len(code_lines(path)) for path in PACKAGE if "checks" not in path.parts)
-    print(f"{lines} lines of code without checks")
-    assert lines < 2000
+@pytest.mark.parametrize("part, most", [("what students read", 2000), ("grading", 3000)])
+def test_the_package_is_small(part, most):
+    paths = [path for path in PACKAGE if "checks" not in path.parts and ("grading" in path.parts) == (part == "grading")]
+    lines = sum(len(code_lines(path)) for path in paths)
+    print(f"{lines} lines of code in {part}")
+    assert lines < most
 
 
 def test_import_does_not_import_torch():

@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from hypothesis import strategies as st
 
 from plmcourse import datasets, embeddings
+from plmcourse.checks import inputs
 from plmcourse.checks.engine import Exercise, expect, expect_close, smallest
 from plmcourse.checks.tiny import course_plm, tiny_plm
 from plmcourse.sequences import MASK, RESIDUES, TOKENS
 
-_SEQUENCES = st.lists(st.text(RESIDUES, min_size=1, max_size=6), min_size=1, max_size=4)
+_SEQUENCES = st.lists(st.text(inputs.protein(RESIDUES), min_size=1, max_size=6), min_size=1, max_size=4)
 
 # ------------------------------------------------------------------------------------------------------------- 3.1 embed
 
@@ -47,7 +48,7 @@ def _before_norm(plm, sequence):
 
 @embed_exercise.step("a list of matrices", points=0)
 def embed_shape(embed):
-    sequences = ["MKT", "ACDEFG"]
+    sequences = [inputs.protein("MKT"), inputs.protein("ACDEFG")]
     result = embed(tiny_plm(), sequences)
     expect(isinstance(result, list), f"embed returned a {type(result).__name__}; asked for is a list with one matrix per sequence.")
     expect(len(result) == 2, f"embed returned {len(result)} matrices for 2 sequences.")
@@ -63,8 +64,8 @@ def embed_shape(embed):
         )
         expect(
             len(sequence) == 6 or shape[:1] not in ((8,), (6,)),
-            f"The matrix of 'MKT' has {shape[0]} rows, the protein has 3 residues: it still holds the padding of its batch.",
-            "'MKT' beside 'ACDEFG'   →  <cls> M K T <eos> <pad> <pad> <pad>",
+            f"The matrix of '{sequence}' has {shape[0]} rows, the protein has 3 residues: it still holds the padding of its batch.",
+            f"'{sequence}' beside '{sequences[1]}'   →  <cls> {' '.join(sequence)} <eos> <pad> <pad> <pad>",
         )
         expect(
             shape[:1] != (len(sequence) + 1,),
@@ -82,7 +83,7 @@ def embed_shape(embed):
 
 @embed_exercise.step("right rows")
 def embed_rows(embed):
-    plm, sequence = tiny_plm(), "MKTAY"
+    plm, sequence = tiny_plm(), inputs.protein("MKTAY")
     states = _reference_states(plm, sequence)
     result = embed(plm, [sequence])[0]
     expect(
@@ -111,8 +112,9 @@ def embed_rows(embed):
 @embed_exercise.step("padded batch")
 def embed_batch(embed):
     plm = tiny_plm()
-    lengths = [len(getattr(matrix, "shape", ())) and len(matrix) for matrix in embed(plm, ["MK", "MK", "M"])]
-    expect(lengths == [2, 2, 1], "Repeated sequences must appear as often as they were given.", "['MK', 'MK', 'M']")
+    repeated = [inputs.protein(sequence) for sequence in ("MK", "MK", "M")]
+    lengths = [len(getattr(matrix, "shape", ())) and len(matrix) for matrix in embed(plm, repeated)]
+    expect(lengths == [2, 2, 1], "Repeated sequences must appear as often as they were given.", repeated)
 
     def differs(sequences):
         alone = [embed(plm, [sequence])[0] for sequence in sequences]
@@ -134,7 +136,7 @@ def embed_batch(embed):
 
 @embed_exercise.step("layers")
 def embed_layers(embed):
-    plm, sequence = tiny_plm(), "MKTAY"
+    plm, sequence = tiny_plm(), inputs.protein("MKTAY")
     norm = plm.model.esm.encoder.emb_layer_norm_after
     for layer in (1, 2, 0, 3, -1, -2):
         expect_close(
@@ -166,24 +168,25 @@ def embed_layers(embed):
 def embed_odd(embed):
     plm = tiny_plm()
     expect(embed(plm, []) == [], "An empty list of sequences should give an empty list.", "embed(plm, [])")
-    rows = len(embed(plm, ["M" * 600])[0])
+    rows = len(embed(plm, [inputs.protein("M" * 600)])[0])
     expect(rows == 600, f"A protein of 600 residues gets {rows} rows: nothing may be cut off.")
     with warnings.catch_warnings(record=True):  # the note on lower case is expected here and not the reader's business
-        lower = embed(plm, ["mkt"])[0]
-    expect_close(
-        lower, _reference_states(plm, "MKT")[1:-1], {}, "Lower-case letters should be read as upper case (plm.tokenize does that).", "'mkt'"
-    )
-    result = embed(course_plm(), ["MKTAYIAKQR", "GG"])
+        lower = embed(plm, [inputs.protein("mkt")])[0]
+    expected = _reference_states(plm, inputs.protein("MKT"))[1:-1]
+    case = f"'{inputs.protein('mkt')}'"
+    expect_close(lower, expected, {}, "Lower-case letters should be read as upper case (plm.tokenize does that).", case)
+    sequences = [inputs.protein("MKTAYIAKQR"), inputs.protein("GG")]
+    result = embed(course_plm(), sequences)
     expect(
         tuple(result[0].shape) == (10, 320) and tuple(result[1].shape) == (2, 320),
         "On the course's own model the shapes should be (10, 320) and (2, 320).",
     )
     expect_close(
         result[1],
-        _reference_states(course_plm(), "GG")[1:-1],
+        _reference_states(course_plm(), sequences[1])[1:-1],
         {},
         "On the course's own model the vectors differ from its hidden states.",
-        "'GG'",
+        f"'{sequences[1]}'",
     )
 
 
@@ -209,7 +212,7 @@ _CLS, _PAD, _EOS = 0, 1, 2
 
 def _pool_input(lengths, seed=0, dim=3, residues=range(4, 24)):
     """Random hidden states and tokens of proteins of these lengths, padded."""
-    generator, draw = torch.Generator().manual_seed(seed), random.Random(seed)
+    generator, draw = inputs.generator(seed), random.Random(seed + 1000 * inputs.SEED)
     width = max(lengths) + 2
     tokens = torch.tensor([[_CLS, *draw.choices(residues, k=n), _EOS] + [_PAD] * (width - n - 2) for n in lengths])
     return torch.randn(len(lengths), width, dim, generator=generator), tokens
@@ -347,7 +350,7 @@ split_exercise = Exercise(
 
 def _clusters():
     """60 clusters of 1 to 8 proteins, shuffled."""
-    generator = np.random.default_rng(1)
+    generator = inputs.rng(1)
     return generator.permutation(np.repeat(np.arange(1000, 1060), generator.integers(1, 9, 60)))
 
 
@@ -382,7 +385,7 @@ def split_disjoint(cluster_split):
         together = sorted(train + test)
         return together != list(range(len(clusters))) or {clusters[i] for i in train} & {clusters[i] for i in test}
 
-    names = st.lists(st.sampled_from("abcdefgh"), min_size=4, max_size=24).filter(lambda found: len(set(found)) > 3)
+    names = st.lists(st.sampled_from(inputs.protein("abcdefgh")), min_size=4, max_size=24).filter(lambda found: len(set(found)) > 3)
     found = smallest(names, differs)
     if found is not None:
         train, test = splits[tuple(found)]
@@ -406,7 +409,7 @@ def split_fraction(cluster_split):
             f"The test set holds {share:.0%} of the proteins, and {fraction:.0%} was asked for: train and test are exchanged.",
         )
         expect(abs(share - fraction) < 0.05, f"The test set holds {share:.0%} of the proteins; {fraction:.0%} was asked for.")
-    skewed = np.repeat(np.arange(41), [40] + [1] * 40)  # one large family among singletons
+    skewed = np.repeat(np.arange(41) + inputs.SEED % 100, [40] + [1] * 40)  # one large family among singletons
     for seed in range(6):
         test = _indices(cluster_split(skewed, 0.25, seed)[1])
         share, drawn = len(test) / len(skewed), len({skewed[i] for i in test})
@@ -475,7 +478,8 @@ def label_shape(nearest_label):
 
 
 # One entry for each way to go wrong, in alphabetical order, so that sorting the labels is found out later and by name.
-_QUERY = torch.tensor([[2.0, 1.0, 0.0]])
+_AXES = inputs.rng().permutation(3) if inputs.SEED else [0, 1, 2]  # angles and lengths are the same in any order
+_QUERY = torch.tensor([[2.0, 1.0, 0.0]])[:, _AXES]
 _ENTRIES = {
     "best angle": [1.0, 0.4, 0.1],
     "closest point": [1.8, 1.2, 0.6],
@@ -489,8 +493,9 @@ _ENTRIES = {
 
 @label_exercise.step("cosine")
 def label_cosine(nearest_label):
-    labels = list(_ENTRIES)
-    answer = nearest_label(_QUERY, torch.tensor(list(_ENTRIES.values())), labels)[0]
+    names = {inputs.protein(name): name for name in _ENTRIES}
+    labels, database = list(names), torch.tensor(list(_ENTRIES.values()))[:, _AXES]
+    answer = nearest_label(_QUERY, database, labels)[0]
     sentences = {
         "longest": "Your answer is the longest vector: before the dot product, scale each row of both matrices to length 1 (dim=-1).",
         "second": "Your answer is the second best: the query itself is not in the database, leave nothing out.",
@@ -499,7 +504,8 @@ def label_cosine(nearest_label):
         "opposite": "Your answer points the opposite way, its cosine is -1: take the largest cosine, and no absolute value.",
         "same profile": "Your answer has the highest correlation; a cosine does not subtract the mean.",
     }
-    expect(answer == labels[0], sentences.get(answer, f"Your answer is {answer!r}."), f"query {_QUERY.tolist()[0]}, database {_ENTRIES}")
+    case = f"query {_QUERY.tolist()[0]}, database {dict(zip(labels, database.tolist()))}"
+    expect(answer == labels[0], sentences.get(names.get(answer), f"Your answer is {answer!r}."), case)
     same = nearest_label(_QUERY, torch.cat([-_QUERY, _QUERY, _QUERY + 1]), ["another", "itself", "other"])[0]
     expect(same == "itself", "An entry that equals the query is its nearest: nothing is left out here.")
     voted = nearest_label(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.1], [0.8, 0.6], [0.8, -0.6]]), ["one", "two", "two"])[0]
@@ -520,7 +526,7 @@ def label_many(nearest_label):
         "The labels do not belong to their entries: index `labels` itself, neither sorted nor without its repeats.",
         f"query = rows 0, 1 and 3 of the database, labels {labels}",
     )
-    generator = torch.Generator().manual_seed(0)
+    generator = inputs.generator()
     for n, q in ((2, 3), (5, 1), (40, 25)):
         database = torch.randn(n, 6, generator=generator) * torch.rand(n, 1, generator=generator).exp() ** 3 + 1
         query = torch.randn(q, 6, generator=generator) + 1

@@ -221,6 +221,9 @@ def _line(function, error):
     return f" (in the line: {frames[-1].line})" if frames and frames[-1].line else ""
 
 
+_OWN = "○ {number} {names}: this is the course's own, which earns nothing. Run the cell with yours again, then this one."
+
+
 def find(number):
     """The exercise of that number; ValueError if there is none."""
     if number not in EXERCISES:
@@ -255,12 +258,13 @@ def check(number, *functions):
         kind = "class" if isinstance(reference, type) else "function"
         if not callable(function) or isinstance(function, torch.nn.Module):
             raise TypeError(f"exercise {number} checks a {kind}, not a {type(function).__name__}: write its name without brackets")
-    properties = run(exercise, lambda: functions)
-    _earned[number] = sum(part.points for part in properties if part.passed)
-    text = _report(exercise, properties)
-    right = all(part.passed for part in properties)
+    own = list(functions) == exercise.references  # as when the cell of a check that failed is run again
+    properties = [] if own else run(exercise, lambda: functions)
+    _earned[number] = _earned.get(number, 0) if own else sum(part.points for part in properties if part.passed)
+    text = _OWN.format(number=number, names=", ".join(exercise.names)) if own else _report(exercise, properties)
+    right = not own and all(part.passed for part in properties)
     if not right and os.environ.get("PLMCOURSE_GRADING") == "1":
-        raise CheckFailed(text) from next(part.wrong for part in properties if part.wrong)
+        raise CheckFailed(text) from next((part.wrong for part in properties if part.wrong), None)
     print(text)
     chosen = functions if right else exercise.references
     return chosen[0] if len(chosen) == 1 else tuple(chosen)

@@ -8,6 +8,7 @@ import numpy as np
 from biotite.structure import AtomArray, lddt, rmsd, superimpose
 
 from plmcourse import datasets, structures
+from plmcourse.checks import inputs
 from plmcourse.checks.engine import Exercise, Wrong, expect, expect_close, expect_value_error
 
 
@@ -32,9 +33,14 @@ def _apart(xyz):
     return np.sqrt(((xyz[:, None] - xyz[None]) ** 2).sum(-1))
 
 
+# with a course seed the structures are a bit larger: other distances, but the same shape and the same hand
+_STRETCH = 1 if inputs.SEED == 0 else 1 + int(inputs.rng().integers(1, 10)) / 100
+_STRETCHED = "" if inputs.SEED == 0 else f" (stretched by {_STRETCH - 1:.0%})"
+
+
 @functools.cache
 def _chains():
-    return {chain["id"]: chain["xyz"][:, 1].astype(float) for chain in datasets.chains("chains_test")}
+    return {chain["id"]: _STRETCH * chain["xyz"][:, 1].astype(float) for chain in datasets.chains("chains_test")}
 
 
 def _native(name, first=0, length=None):
@@ -68,7 +74,7 @@ rmsd_exercise = Exercise(
     ],
 )
 
-_CORNER = np.array([[0.0, 0, 0], [2, 0, 0], [2, 3, 0], [2, 3, 5]])  # no two axes alike, and not its own mirror image
+_CORNER = _STRETCH * np.array([[0.0, 0, 0], [2, 0, 0], [2, 3, 0], [2, 3, 5]])  # no two axes alike, and not its own mirror image
 _BENT = np.array([[0.5, 0, 0], [2, 0, 1], [1, 3, 0], [2, 4, 5]])
 
 
@@ -272,7 +278,7 @@ def rmsd_values(kabsch_rmsd):
         (native[:40], native[60:100], "residues 1-40 of lysozyme onto residues 61-100"),
         (native.astype(np.float32)[:40], native.astype(np.float32)[60:100], "residues 1-40 onto 61-100 of lysozyme, float32"),
     ):
-        _expect_rmsd(kabsch_rmsd, mobile, target, otherwise, case)
+        _expect_rmsd(kabsch_rmsd, mobile, target, otherwise, case + _STRETCHED)
 
 
 @rmsd_exercise.step("never a reflection")
@@ -284,7 +290,8 @@ def rmsd_mirror(kabsch_rmsd):
     for axis in range(3):
         native = _native("5NVG_A")
         image = np.where(np.arange(3) == axis, -1, 1) * native
-        _expect_rmsd(kabsch_rmsd, native, image, otherwise, f"ubiquitin and its mirror image, {'xyz'[axis]} with the sign changed")
+        case = f"ubiquitin{_STRETCHED} and its mirror image, {'xyz'[axis]} with the sign changed"
+        _expect_rmsd(kabsch_rmsd, native, image, otherwise, case)
 
 
 @rmsd_exercise.step("few points, flat ones, far away")
@@ -351,8 +358,9 @@ lddt_exercise = Exercise(
 
 _THRESHOLDS = (0.5, 1.0, 2.0, 4.0)
 # a residue in the middle and five around it; in the model each is nearer or farther by exactly a threshold, the last by more
-_STAR = np.array([[0.0, 0, 0], [10, 0, 0], [0, 10, 0], [0, 0, 6], [-14, 0, 0], [0, 0, -12]])
-_STAR_MODEL = np.array([[0.0, 0, 0], [10.5, 0, 0], [0, 11, 0], [0, 0, 4], [-10, 0, 0], [0, 0, -7]])
+_ORDER = np.arange(6) if inputs.SEED == 0 else np.r_[0, inputs.rng().permutation(5) + 1]
+_STAR = np.array([[0.0, 0, 0], [10, 0, 0], [0, 10, 0], [0, 0, 6], [-14, 0, 0], [0, 0, -12]])[_ORDER]
+_STAR_MODEL = np.array([[0.0, 0, 0], [10.5, 0, 0], [0, 11, 0], [0, 0, 4], [-10, 0, 0], [0, 0, -7]])[_ORDER]
 _STAR_CASE = (
     "6 residues, native and model as below. Residue 1 has five partners, whose distances go from 10, 10, 6, 14, 12 Å to 10.5, 11, 4, 10,"
     " 7 Å: changes of 0.5, 1, 2, 4 and 5 Å. 1, 2, 3 and 4 of 5 lie within the four thresholds, score (1/5 + 2/5 + 3/5 + 4/5) / 4 = 0.5."
@@ -370,10 +378,19 @@ def _lddt(model, native, radius=15.0):
 def _distorted(length=30):
     """A part of ubiquitin and a model of it, with an error in each residue and the last third turned away."""
     native = _native("5NVG_A", 0, length)
-    model = native + np.random.default_rng(103).normal(size=native.shape)
-    third = model[2 * length // 3 :]
-    third[:] = (third - third[0])[:, [1, 2, 0]] + third[0]
-    return model, native
+    for seed in itertools.count(103):
+        model = native + inputs.rng(seed).normal(size=native.shape)
+        third = model[2 * length // 3 :]
+        third[:] = (third - third[0])[:, [1, 2, 0]] + third[0]
+        if _clear(model, native):
+            return model, native
+
+
+def _clear(model, native):
+    """Whether no distance lies so near a radius, and no change so near a threshold, that rounding would decide."""
+    a, b = _apart(model), _apart(native)
+    margins = [d - radius for d in (a, b) for radius in (8, 15, 25)] + [abs(a - b) - t for t in _THRESHOLDS]
+    return np.abs(margins).min() > 1e-4
 
 
 def _kept(change, thresholds=_THRESHOLDS):
@@ -510,7 +527,7 @@ def lddt_perfect(lddt_ca):
         (native * [-1.0, 1, 1], "the mirror image of the native structure (no distance changes, and nothing is superposed)"),
     ):
         found = _scores(lddt_ca, model, native)
-        case = f"ubiquitin, {len(native)} residues"
+        case = f"ubiquitin, {len(native)} residues{_STRETCHED}"
         expect(
             found.any(),
             f"Every residue scores 0 where the model is {what}: is it the lost distances that you count, the change in Å, or positions?",
@@ -614,6 +631,11 @@ def _places(length, chain="A", first=1):
     return [f"{chain}{first + i:>4} " for i in range(length)]
 
 
+def _lowered(*values):
+    """Confidences as they are with the course seed 0, each lower by a whole number, another for each seed, with any other."""
+    return (np.array(values) - (inputs.rng().integers(1, 9, len(values)) if inputs.SEED else 0)).round(2).tolist()
+
+
 def _residues(values, places=None, scale=1.0, **options):
     """Lines of the backbone atoms of residues whose C-alpha atoms have these values, and other atoms others."""
     return [
@@ -669,7 +691,7 @@ def _expect_confidence(read_confidence, lines, values, otherwise, slips=(), why=
 
 @confidence_exercise.step("one value per residue")
 def confidence_per_residue(read_confidence):
-    values = [91.25, 45.5, 70.0, 88.12, 33.3]
+    values = _lowered(91.25, 45.5, 70.0, 88.12, 33.3)
     lines = _residues(values)
     right, table = np.array(values), np.add.outer(values, list(_BACKBONE.values()))
     slips = {
@@ -700,8 +722,8 @@ def confidence_per_residue(read_confidence):
 @confidence_exercise.step("either scale")
 def confidence_scale(read_confidence):
     for values, why in (
-        ([87.0, 45.0, 70.0, 93.0], "No value is above 1, so the file runs from 0 to 1: multiply by 100."),
-        ([42.0, 21.0, 35.0], "No value is above 1, so the file runs from 0 to 1: multiply by 100."),
+        (_lowered(87.0, 45.0, 70.0, 93.0), "No value is above 1, so the file runs from 0 to 1: multiply by 100."),
+        (_lowered(42.0, 21.0, 35.0), "No value is above 1, so the file runs from 0 to 1: multiply by 100."),
         ([100.0, 45.0, 97.0], "The largest value is 1.00, which is the best on the scale from 0 to 1: multiply by 100 (max <= 1)."),
     ):
         lines, right = _residues(values, scale=0.01), np.array(values)
@@ -717,7 +739,10 @@ def confidence_scale(read_confidence):
         }
         _expect_confidence(read_confidence, lines, values, why, slips)
     for values, why in (
-        ([38.0, 12.5, 49.0, 27.0], "All values are below 50 and above 1: a poor model on the scale from 0 to 100, which stays as it is."),
+        (
+            _lowered(38.0, 12.5, 49.0, 27.0),
+            "All values are below 50 and above 1: a poor model on the scale from 0 to 100, which stays as it is.",
+        ),
         ([62.0, 0.8, 35.0, 1.0], "One value is above 1, so the whole file runs from 0 to 100 and stays as it is."),
         ([0.4, 0.9, 1.3], "One value is above 1, so the whole file runs from 0 to 100 and stays as it is."),
     ):
@@ -735,7 +760,7 @@ def confidence_scale(read_confidence):
 
 @confidence_exercise.step("columns")
 def confidence_columns(read_confidence):
-    values = [90.0, 75.5, 60.25]
+    values = _lowered(90.0, 75.5, 60.25)
     for what, lines, right in (
         ("Large negative coordinates touch each other", _residues(values, xyz=(-101.234, -102.345, -103.456)), values),
         ("The chain and a number of four digits touch", _residues(values, _places(3, first=1000)), values),
@@ -758,7 +783,7 @@ def confidence_columns(read_confidence):
 
 def _files():
     """Files that hold more than the C-alpha atoms of one chain: (what is to be known, lines, values, lines to show)."""
-    values = [90.0, 75.5, 60.25]
+    values = _lowered(90.0, 75.5, 60.25)
     chain = _residues(values)
     calcium = _line("HETATM", "CA  ", 20.0, "A 201 ", serial=13, residue=" CA", element="CA")
     water = _line("HETATM", " O  ", 30.0, "A 301 ", serial=14, residue="HOH")
@@ -804,11 +829,11 @@ def confidence_refused(read_confidence):
 
 @confidence_exercise.step("an experimental structure")
 def confidence_crystal(read_confidence):
-    values = [90.0, 75.5, 60.25]
+    values = _lowered(90.0, 75.5, 60.25)
     chain = _residues(values)
     places = [
         _line("ATOM", " CA ", value, "A   2 ", serial=6, occupancy=share, alternate=letter)
-        for letter, value, share in (("A", 75.5, 0.6), ("B", 65.5, 0.4))
+        for letter, value, share in (("A", values[1], 0.6), ("B", values[1] - 10, 0.4))
     ]
     sentence = "A C-alpha atom with two alternate locations, A and B, is one residue: the first one counts."
     _expect_confidence(read_confidence, [*chain[:5], *places, *chain[6:]], values, sentence, case=_block(places))
@@ -974,7 +999,8 @@ def coordinates_distances(coordinates_from_distances):
         _expect_distances(coordinates_from_distances, d, otherwise, f"distances {_rows(d)}" if len(d) == 4 else "distances of 8 points")
     for name in ("5NVG_A", "3FIL_A"):
         d = _apart(_native(name))
-        _expect_distances(coordinates_from_distances, d, otherwise, f"C-alpha distances of {name[:4]}, {len(d)} residues")
+        case = f"C-alpha distances of {name[:4]}, {len(d)} residues{_STRETCHED}"
+        _expect_distances(coordinates_from_distances, d, otherwise, case)
 
 
 def _mirrored(coordinates_from_distances, names):
@@ -984,7 +1010,7 @@ def _mirrored(coordinates_from_distances, names):
         native = _native(name)
         found = _coordinates(coordinates_from_distances, _apart(native), name)
         right, other = _best(found, native), _best(found * [1, 1, -1], native)
-        case = f"C-alpha distances of {name[:4]}, {len(native)} residues"
+        case = f"C-alpha distances of {name[:4]}, {len(native)} residues{_STRETCHED}"
         expect(min(right, other) < 0.01, f"The coordinates lie {min(right, other):.3g} Å (RMSD) from the native ones.", case)
         wrong += [name] if other < right else []
     return wrong
@@ -1027,7 +1053,7 @@ def coordinates_few(coordinates_from_distances):
         case = f"distances {_rows(d)}, {what}"
         _expect_distances(coordinates_from_distances, d.copy(), "The coordinates do not have the distances that were given.", case)
     impossible = np.array([[0.0, 1, 5], [1, 0, 1], [5, 1, 0]])
-    noise = np.random.default_rng(0).normal(0, 2, size=(40, 40))
+    noise = inputs.rng().normal(0, 2, size=(40, 40))
     rough = abs(_apart(_native("3FIL_A", 0, 40)) + noise + noise.T) * (1 - np.eye(40))
     for d, what in ((impossible, f"distances {_rows(impossible)}"), (rough, "40 residues, distances with errors of about 3 Å")):
         otherwise = (

@@ -44,7 +44,7 @@ def grade(submissions, course, output, jobs=None, limits=sandbox.Limits(), safe=
     safe : bool
         False runs the students' code without a sandbox.
     fresh : bool
-        Forget what an earlier run has found.
+        Forget earlier results.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def grade(submissions, course, output, jobs=None, limits=sandbox.Limits(), safe=
     Raises
     ------
     ValueError
-        If there is no sandbox on this machine, or somebody else is grading this course.
+        If there is no sandbox here, or somebody else is grading this course.
     """
     reason = sandbox.missing() if safe else None
     if reason:
@@ -66,12 +66,15 @@ def grade(submissions, course, output, jobs=None, limits=sandbox.Limits(), safe=
         _examine_all(found, store, _Crew(course, Path(package), limits, safe, jobs or os.cpu_count() or 1))
         results = [store.result(submission) for submission in found]
         report.write_csv(results, course, output)
-        feedback = output.with_name(f"{output.stem}_feedback")
-        feedback.mkdir(exist_ok=True)
-        for result in results:
-            report.write_feedback(result, course, feedback)
         write_gradebook(results, course)
+        _write_feedback(results, course, output.with_name(f"{output.stem}_feedback"))
     return results
+
+
+def _write_feedback(results, course, folder):
+    folder.mkdir(exist_ok=True)
+    for result in results:
+        report.write_feedback(result, course, folder)
 
 
 def summary(results):

@@ -4,6 +4,7 @@ The package is there for the course, not for the answer. In the sandbox the func
 and on disk; while an exercise is examined, the answers to all exercises before it are given back, because its own may build on them.
 """
 import ast
+import functools
 import inspect
 import shutil
 from pathlib import Path
@@ -99,6 +100,7 @@ def _refusing(name):
             f"answers are examined: it is, or contains, what the exercise asks for\")\n\n\n{name}.closed = True\n")
 
 
+@functools.cache
 def reopened(number):
     """What to give back while an exercise is examined.
 
@@ -112,6 +114,7 @@ def reopened(number):
     return [(f"plmcourse.{name.split('.')[0]}", name.split(".")[1], _with_needs(*name.split("."))) for name in helpers + earlier]
 
 
+@functools.cache
 def _with_needs(module, name):
     """Source of a function with that of the closed ones of its module which it needs, directly or not."""
     own = inspect.getmodule(getattr(plmcourse, module))

@@ -208,7 +208,7 @@ class _Trial:
         except (KeyError, TypeError, IndexError) as error:
             raise Ended("a message that makes no sense") from error
         if problem is not None:
-            self.missing, self.message = True, str(problem)
+            self.missing, self.message = not named, str(problem)
         return [self._function(peer, name, named.get(name)) for name in self.exercise.names]
 
     def _function(self, peer, name, said):
