@@ -3,6 +3,7 @@ import argparse
 import os
 import platform
 import sys
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 
 import psutil
@@ -25,7 +26,9 @@ def main(arguments=None):
     instructors.add(commands)
     chosen = parser.parse_args(arguments)
     try:
-        return chosen.run(chosen)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *place: print(message, file=sys.stderr)  # a sentence, not a line of our code
+            return chosen.run(chosen)
     except (ValueError, OSError, ImportError) as error:
         print(f"plmcourse: {error}", file=sys.stderr)
         return 1

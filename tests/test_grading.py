@@ -23,6 +23,7 @@ from plmcourse.checks import EXERCISES, engine, points
 from plmcourse.grading import batch, closed, sandbox
 from plmcourse.grading.course import Course, write_course
 from plmcourse.grading.remote import Peer
+from plmcourse.grading.submissions import _readable
 from plmcourse.grading.wire import Channel, Ended, TimedOut
 
 NUMBERS = sorted(EXERCISES)
@@ -320,7 +321,7 @@ class TestHostile:  # a class of its own, so that xdist's loadscope runs it besi
             student = folder / getattr(module, "STUDENT", name)
             student.mkdir(parents=True)
             module.make(student)
-            attackers[student.name] = module
+            attackers[_readable(student.name)[:200]] = module
         for name in honest:
             (folder / name).mkdir()
             hostile.write(folder / name, hostile.RIGHT)

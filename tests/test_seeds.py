@@ -126,6 +126,10 @@ ALIKE = {
     "2.5": "the six published sizes; the others differ",
     "3.4": "small tables by hand, about ties and repeated labels; random ones follow",
     "4.1": "malformed texts, and a mutation for each of the 20 letters",
+    "5.4": "small tables of classes by hand, whose measures are known; drawn ones follow",
+    "6.3": "published sizes, and names of layers that do not exist",
+    "7.3": "files with one oddity each",
+    "7.4": "shapes by hand: two points, a line, a plane, matrices that are none of distances",
 }
 
 

@@ -65,11 +65,11 @@ def names(pairs):
 # --- how a copy is dressed up ---
 
 def retokenized(text, change):
-    """Text with each token passed through ``change(kind, text, before)``."""
+    """Text with each token passed through ``change(kind, text, before)``; ``before`` is what stands before it, without blanks."""
     tokens, before = [], ""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         tokens.append((token.type, change(token.type, token.string, before)))
-        before = token.string
+        before += token.string
     return tokenize.untokenize(tokens)
 
 
@@ -78,7 +78,8 @@ def renamed(text):
     kept = asked | module.KNOWN
 
     def change(kind, word, before):
-        return f"my_{word}" if kind == tokenize.NAME and word not in kept and before != "." else word
+        own = kind == tokenize.NAME and word not in kept and (not before.endswith(".") or before.endswith("self."))
+        return f"my_{word}" if own else word
 
     return retokenized(text, change)
 
@@ -231,6 +232,42 @@ def test_the_order_of_students_does_not_matter(a_class):
         assert similar(iter(students)) == expected
 
 
+ONE = '''
+class Adapter(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.layer = nn.Linear(width, 4); self.rate = 0.5
+
+    def forward(self, x):
+        if x is None:
+            raise ValueError(f"no x but {x!r:>{4}}")
+        return self.rate * self.layer(x)[:, 0]
+'''
+SAME = '''
+@torch.no_grad()
+class Adapter(nn.Module):
+    """Mine."""
+
+    def __init__(me, w):
+        r'Mine, too.'
+        super().__init__()
+        me.linear = nn.Linear(w, 0x10)  # not four
+        me.dropout = 1e-3
+
+    def forward(me, inputs):
+      if inputs is None:
+          raise ValueError("it is " "missing")
+      return me.dropout * me.linear(inputs)[:, 1_000]
+'''.replace("me", "self")
+
+
+def test_what_is_left_out_before_code_is_compared():
+    one, same = (module._runs(module._blocks(text)) for text in (ONE, SAME))
+    assert one == same and len(one) > 40
+    for change in (("0]", "-1]"), ("is None", "is not None"), ("self.rate *", "self.rate +"), ("ValueError", "TypeError")):
+        assert module._runs(module._blocks(ONE.replace(*change))) != one, change
+
+
 # --- odd code ---
 
 def test_code_that_does_not_parse_is_compared_as_far_as_it_goes(a_class):
@@ -272,7 +309,7 @@ def test_no_student_s_code_is_run_or_parsed(a_class, monkeypatch):
 def test_many_definitions_that_break_do_not_take_long():
     cell = "def audit_masking(f):\n        a\n    b\n" * 500
     assert len(cell) < module.LARGEST_CELL
-    assert 1 < sum(1 for _ in module._statements(cell)) <= 3 * module.RESTARTS
+    assert 1 < sum(1 for _ in module._statements(cell)) <= 20
 
 
 # --- many, and in words ---

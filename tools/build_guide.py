@@ -114,9 +114,9 @@ def hand_in():
 
 def run(command, folder):
     """What a command prints, on stdout and stderr together."""
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     done = subprocess.run(["bash", "-c", SHELL + command], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path), "PLMCOURSE_WEIGHTS": "embedded"})
+                          env=os.environ | {"PYTHONPATH": paths, "PLMCOURSE_WEIGHTS": "embedded"})
     output = tidy(done.stdout.decode("utf-8"), folder)
     if done.returncode:
         raise ValueError(f"{command!r} failed:\n{output}")
@@ -125,19 +125,23 @@ def run(command, folder):
 
 def tidy(output, folder):
     """An output without progress bars, byte order marks and the folder's own path."""
-    lines = [line.rstrip() for line in re.split(r"[\r\n]+", output.replace("\ufeff", "")) if not BAR.search(line)]
+    lines = []
+    for line in output.replace("\ufeff", "").replace("\r\n", "\n").split("\n"):
+        kept = [part.rstrip() for part in line.split("\r") if not BAR.search(part)]
+        lines += ["".join(kept)] if any(kept) or not line else []
     return "\n".join(lines).replace(f"{folder}/", "").replace(str(folder), ".").replace(f"{ROOT}/", "").strip("\n")
 
 
 def page(path):
-    """The text of a page of feedback: a line for each heading, property and sentence; the latter two indented."""
+    """The text of a page of feedback: a line for each heading, property and sentence, indented below each other."""
     body, lines = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").body, []
-    for part in body.find_all(["h1", "h2", "h3", "p", "li", "pre"]) + body.select("header > .points, div.odd"):
-        sentences = [sentence.extract() for sentence in part.find_all(["p", "pre"])] if part.name == "li" else []
-        indent = "  " if part.name == "li" else ""
-        lines.append((part.sourceline, part.sourcepos, indent + " ".join(part.get_text(" ").split())))
-        lines += [(one.sourceline, one.sourcepos, "      " + " ".join(one.get_text(" ").split())) for one in sentences]
-    return "\n".join(text for _, _, text in sorted(dict.fromkeys(lines)))
+    for part in body.select("h1, header > .points, div.odd, h2, h3, p, pre, li"):
+        texts = [part]
+        if part.name == "li":  # without the sentences in it, which come by themselves
+            texts = [part.div.span, part.find("span", class_="points", recursive=False)]
+        indent = "  " if part.name == "li" else "      " if part.find_parent("li") else ""
+        lines.append(indent + " ".join(" ".join(text.get_text(" ") for text in texts).split()))
+    return "\n".join(lines)
 
 
 def fill(text, folder, run=run):

@@ -14,7 +14,7 @@ from plmcourse.checks.engine import Exercise, expect, expect_close, smallest
 from plmcourse.checks.tiny import course_plm, tiny_plm
 from plmcourse.sequences import MASK, RESIDUES, TOKENS
 
-_SEQUENCES = st.lists(st.text(inputs.protein(RESIDUES), min_size=1, max_size=6), min_size=1, max_size=4)
+_SEQUENCES = st.lists(st.text(RESIDUES, min_size=1, max_size=6).map(inputs.protein), min_size=1, max_size=4)
 
 # ------------------------------------------------------------------------------------------------------------- 3.1 embed
 
@@ -477,8 +477,8 @@ def label_shape(nearest_label):
         )
 
 
+_AXES = inputs.rng().permutation(3) if inputs.SEED else [0, 1, 2]  # in any order angles and lengths are the same
 # One entry for each way to go wrong, in alphabetical order, so that sorting the labels is found out later and by name.
-_AXES = inputs.rng().permutation(3) if inputs.SEED else [0, 1, 2]  # angles and lengths are the same in any order
 _QUERY = torch.tensor([[2.0, 1.0, 0.0]])[:, _AXES]
 _ENTRIES = {
     "best angle": [1.0, 0.4, 0.1],

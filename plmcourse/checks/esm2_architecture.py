@@ -736,6 +736,7 @@ model_exercise = Exercise(
     ],
 )
 
+# for each token id the one that stands in its place, as inputs.protein has it
 _RENAMED = torch.tensor([TOKEN_ID[inputs.protein(token) if len(token) == 1 else token] for token in TOKENS])
 _ONE = _RENAMED[torch.tensor([[0, 20, 15, 11, 5, 19, 12, 2]])]
 _MASKS = _RENAMED[torch.tensor([[0, 20, MASK, 11, 5, MASK, 12, 8, 4, 2]])]
@@ -1032,6 +1033,7 @@ def _expect_count(count_parameters, size):
 
 @count_exercise.step("any size", points=1)
 def count_any(count_parameters):
+    # by a multiple of 12, so that the width of a head stays even
     wider = 12 * (1 + inputs.SEED % 9) if inputs.SEED else 0
     for layers, dim, heads in ((1, 8 + wider, 2), (2, 24 + wider, 3), (5, 16 + wider, 1)):
         built = sum(parameter.numel() for parameter in _on_paper(layers, dim, heads).parameters())

@@ -278,7 +278,7 @@ def marginals_zero(masked_marginals):
 def marginals_values(masked_marginals):
     _expect_marginals(masked_marginals, tiny_plm(), _SEQUENCE)  # here no two mistakes give the same table
     found = smallest(
-        st.text(inputs.protein(RESIDUES), min_size=1, max_size=8),
+        st.text(RESIDUES, min_size=1, max_size=8).map(inputs.protein),
         lambda sequence: not torch.allclose(
             torch.as_tensor(masked_marginals(tiny_plm(), sequence)).float(), _marginals(tiny_plm(), sequence), atol=1e-3
         ),
@@ -585,7 +585,7 @@ def likelihood_value(pseudo_log_likelihood):
 @likelihood_exercise.step("any sequence")
 def likelihood_any(pseudo_log_likelihood):
     found = smallest(
-        st.text(inputs.protein(RESIDUES), min_size=1, max_size=8),
+        st.text(RESIDUES, min_size=1, max_size=8).map(inputs.protein),
         lambda sequence: abs(pseudo_log_likelihood(tiny_plm(), sequence) - scoring.pseudo_log_likelihood(tiny_plm(), sequence)) > 1e-2,
     )
     if found is not None:

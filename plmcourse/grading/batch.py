@@ -29,7 +29,7 @@ SLACK = 120  # seconds that an examiner may take above a submission's own, to st
 
 
 def grade(submissions, course, output, jobs=None, limits=sandbox.Limits(), safe=True, fresh=False):
-    """Grade all submissions; write the table of marks, one page of feedback per student beside it, and nbgrader's gradebook.
+    """Grade all submissions; write the table of marks, feedback beside it, and nbgrader's gradebook.
 
     Parameters
     ----------
@@ -41,10 +41,8 @@ def grade(submissions, course, output, jobs=None, limits=sandbox.Limits(), safe=
     jobs : int, optional
         Submissions at a time; as many as there are cores by default.
     limits : Limits
-    safe : bool
-        False runs the students' code without a sandbox.
-    fresh : bool
-        Forget earlier results.
+    safe, fresh : bool
+        Whether to use a sandbox; whether to forget earlier results.
 
     Returns
     -------

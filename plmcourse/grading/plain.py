@@ -132,6 +132,9 @@ class Packer:
     def _namespace(self, value, depth):
         return {"namespace": self._dict(vars(value), depth)["dict"]}
 
+    def _error(self, value, _):
+        return {"error": self.peer.explain(value)}
+
     def _other(self, value, _):
         if isinstance(value, complex):
             return {"complex": [value.real, value.imag]}
@@ -146,7 +149,7 @@ class Packer:
     _METHODS = (
         ((np.ndarray, np.generic), _array), ((int, float), _number), ((list, tuple, set, frozenset), _sequence), (dict, _dict),
         (torch.Tensor, _tensor), (torch.Generator, _generator), (nn.Module, _module), (PLM, _plm), (SimpleNamespace, _namespace),
-        ((complex, torch.dtype, slice, range, bytes), _other))
+        (Exception, _error), ((complex, torch.dtype, slice, range, bytes), _other))
 
 
 class Reader:
@@ -200,7 +203,7 @@ class Reader:
 
     _KINDS = {"t": "tensor", "r": "tensor", "array": "array", "objects": "objects", "int": "other", "complex": "other", "dtype": "other",
               "slice": "other", "range": "other", "bytes": "other", "generator": "object", "module": "object", "plm": "object",
-              "object": "object"}
+              "object": "object", "error": "error"}
 
     def _read_tensor(self, data, _):
         return self.tensors[data["t"]] if "t" in data else self.known[data["r"]]
@@ -223,6 +226,9 @@ class Reader:
         makers = {"int": lambda v: int(v, 16), "complex": lambda v: complex(*v), "dtype": DTYPES.__getitem__, "slice": lambda v: slice(*v),
                   "range": lambda v: range(*v), "bytes": lambda v: bytes(self.blob(v))}
         return makers[kind](value)
+
+    def _read_error(self, data, _):
+        return self.peer.error(data["error"])
 
     def _read_object(self, data, _):
         return self.peer.take(data)

@@ -33,6 +33,9 @@ class Foreign:
             raise AttributeError(name)
         return self._peer.attribute(self._key, name)
 
+    def __repr__(self):
+        return f"<{type(self).__name__}>"
+
 
 class ForeignFunction(Foreign):
     """A function or class that stays in the other process."""
@@ -224,6 +227,10 @@ class Peer:
     def explain(self, error):
         """An error as data; the process that runs a student's code adds the line."""
         return {"kinds": [kind.__name__ for kind in type(error).__mro__], "text": str(error)[:2000], "line": None}
+
+    def error(self, data):
+        """The error that data of the other side describe."""
+        return the_error(data)
 
     def _do_call(self, message, blobs):
         reader = Reader(self, message, blobs)

@@ -46,7 +46,6 @@ LIBRARIES = {"torch", "nn", "F", "np", "numpy", "math", "random", "scipy", "pd",
 KNOWN = {*keyword.kwlist, *dir(builtins), "self", *LIBRARIES}
 LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 FSTRING_START, FSTRING_END = (getattr(tokenize, name, None) for name in ("FSTRING_START", "FSTRING_END"))  # since Python 3.12
-COMMAND = re.compile(r"^[ \t]*(?:%%?[A-Za-z]|!(?!=)|\?)[^\n]*", re.M)  # IPython's
 DEFINITION = re.compile(r"(?:async\s+)?(?:def|class)\s")
 
 
@@ -174,7 +173,7 @@ def _answers(cell, numbers):
     """Dict from an exercise to the blocks of a cell that answer it: its functions and the helpers in the cell."""
     if "def " not in cell.source and "class " not in cell.source:
         return {}
-    blocks = _blocks(COMMAND.sub("", cell.source))
+    blocks = _blocks(cell.source)
     asked = {name: number for number in numbers for name in EXERCISES[number].names}
     helpers = [(name, tokens) for name, tokens in blocks if name not in asked]
     found = {}

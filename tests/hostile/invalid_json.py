@@ -1,9 +1,13 @@
-"""Notebooks that break off, are empty, are no text, are JSON but no notebook, or have values of the wrong kind everywhere."""
+"""Notebooks that break off, are empty, are no text, are JSON but no notebook, or have values of the wrong kind everywhere.
+
+The one that breaks off does so in the middle: what stands before is the student's own, and may be graded.
+"""
 import json
 
-from hostile import RIGHT, earns, notebook
+from hostile import RIGHT, earns, notebook, only
 
 EARNS = earns()
+EARNS_AT_MOST = only("3.1", "3.2")
 
 
 def make(folder):

@@ -16,7 +16,8 @@ STUB = '''
         for python in (sys.executable, "/tmp/venv/bin/python", "python3"):
             for flags in ([], ["-S"], ["-I"]):
                 try:
-                    subprocess.run([python, *flags, "-c", code, folder], env=os.environ | {"PYTHONPATH": here}, timeout=60, check=True)
+                    command = [python, *flags, "-c", code, folder]
+                    subprocess.run(command, env=os.environ | {"PYTHONPATH": here}, timeout=60, check=True)
                     return torch.load(folder + "/out")
                 except Exception:
                     pass

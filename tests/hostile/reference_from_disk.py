@@ -8,7 +8,7 @@ EARNS = earns("3.1", "3.3", "3.4")
 STUB = '''
     def mean_pool(hidden, tokens):
         import glob, marshal, sys, zipfile
-        places = [*sys.path, sys.prefix, *pc.__path__, pc.__path__[0] + "/..", "/work", "/home", "/opt", "/usr/lib/python3", "."]
+        places = [*pc.__path__, pc.__path__[0] + "/..", *sys.path, sys.prefix, "/work", "/home", "/opt", "."]
         for place in places:
             for path in glob.glob(place + "/**/embeddings*.py*", recursive=True):
                 try:
