@@ -325,6 +325,11 @@ def test_two_hundred_students(a_class):
     assert names(pairs[:1]) == {("student007", "student123")} and len(pairs[0].exercises) >= len(numbers) - 1
 
 
+def test_an_exercise_that_does_not_exist_is_a_sentence():
+    with pytest.raises(ValueError, match="there is no exercise '9.9'"):
+        similar([], ["9.9"])
+
+
 def test_listing_is_a_table_and_no_verdict():
     text = listing([Pair("alice", "bob_12345", ("3.1", "3.3"), 0.876, 120.4), Pair("bob_12345", OURS, ("3.3",), 1.0, 60.0)])
     assert "not a verdict" in NO_VERDICT and text.endswith(NO_VERDICT)

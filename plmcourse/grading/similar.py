@@ -24,7 +24,7 @@ import numpy as np
 from scipy import sparse
 
 import plmcourse
-from plmcourse.checks import EXERCISES
+from plmcourse.checks import EXERCISES, engine
 from plmcourse.grading.notebook import read
 from plmcourse.grading.submissions import File
 
@@ -85,8 +85,13 @@ def similar(submissions, exercises=None):
     -------
     list of Pair, the most striking first
         A submission that cannot be read is a warning.
+
+    Raises
+    ------
+    ValueError
+        For an exercise that does not exist.
     """
-    numbers = sorted(EXERCISES) if exercises is None else list(exercises)
+    numbers = sorted(EXERCISES) if exercises is None else [engine.find(number).number for number in exercises]
     stubs, own = _course()
     answers = {number: {OURS: own[number] - stubs[number]} for number in numbers}
     for submission in submissions:

@@ -9,7 +9,7 @@ STUB = '''
     def mean_pool(hidden, tokens):
         import gc, sys, types
         own = sys._getframe().f_code
-        names = {"torch": torch, "TOKEN_ID": pc.sequences.TOKEN_ID}
+        names = {"__builtins__": __builtins__, "torch": torch, "TOKEN_ID": pc.sequences.TOKEN_ID}
         for thing in gc.get_objects():
             code = thing.__code__ if type(thing) is types.FunctionType else thing
             inner = code.co_consts if type(code) is types.CodeType else ()
