@@ -20,6 +20,7 @@ import torch
 from honest_class import make_class
 
 from plmcourse.checks import EXERCISES, engine, points
+from plmcourse.checks.tiny import tiny_plm
 from plmcourse.grading import batch, closed, sandbox
 from plmcourse.grading.course import Course, write_course
 from plmcourse.grading.remote import Peer
@@ -202,6 +203,34 @@ def test_forged_messages_end_the_conversation(message):
     function = peer.take({"object": "there-0", "type": "function", "name": "f", "callable": True})
     with pytest.raises(Ended):
         function(torch.zeros(1))
+
+
+def test_nothing_over_there_changes_a_language_model_here():
+    """A reply that describes the model anew, with other numbers, as one would to make every expected value the same."""
+    plm = engine.copy.deepcopy(tiny_plm())
+    before = {name: value.clone() for name, value in plm.model.state_dict().items()}
+
+    def spoil(given):
+        with torch.no_grad():
+            for parameter in given.model.parameters():
+                parameter.zero_()
+        given.model.lm_head = torch.nn.Identity()
+        return given.model.training
+
+    with elsewhere(spoil) as (function,):
+        for _ in range(2):
+            function(plm)
+    assert all(torch.equal(value, before[name]) for name, value in plm.model.state_dict().items())
+    ours, theirs = Channel.pair()
+    peer, other = Peer(ours, "here"), Channel(theirs)
+    key = peer.key(plm.model.lm_head)
+    forged = {"training": True, "children": {}, "parameters": {}, "buffers": {}}
+    other.send({"do": "reply", "result": 1, "tensors": [], "generators": {}, "modules": {key: forged}, "fixed": [],
+                "changes": [[0, None, False]]}, [])
+    ours.deadline = time.monotonic() + 5
+    with pytest.raises(Ended):  # place 0 of an empty table
+        peer.call("there-0", [], {})
+    assert plm.model.lm_head.dense.weight is not None and list(plm.model.lm_head._modules)
 
 
 def test_nobody_waits_for_ever():

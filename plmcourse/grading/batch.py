@@ -292,7 +292,13 @@ def main(line):
             files.append(File(name, size, modified, bytes(content[start:start + size]).__bytes__))
             start += size
         submission = Submission(order["student"], order["name"], tuple(files), tuple(order["notes"]), order["lms"])
-        channel.send(examine(submission, course, package, limits, settings["safe"]))
+        child = os.fork()  # whatever this submission does to what it is examined with, the next finds it as it was
+        if child == 0:
+            try:
+                channel.send(examine(submission, course, package, limits, settings["safe"]))
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
 
 
 if __name__ == "__main__":

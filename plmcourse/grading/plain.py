@@ -41,11 +41,13 @@ class Packer:
     def __init__(self, peer, known=()):
         self.peer, self.known = peer, list(known)
         self.tensors, self.entries, self.blobs, self.modules, self.generators = [], [], [], {}, {}
+        self.fixed = set()  # keys of modules, places of tensors: those of language models, which nobody may change from over there
         self._size = self._items = 0
 
     def message(self, **parts):
         """The message's JSON and its bytes."""
-        return parts | {"tensors": self.entries, "modules": self.modules, "generators": self.generators}, self.blobs
+        tables = {"tensors": self.entries, "modules": self.modules, "generators": self.generators}
+        return parts | tables | {"fixed": [key for key in self.modules if key in self.fixed]}, self.blobs
 
     def blob(self, content):
         self.blobs.append(content)
@@ -127,7 +129,10 @@ class Packer:
         if id(plm.model) in self.peer.sent:
             return {"module": self.peer.key(plm.model), "training": plm.model.training}
         self.peer.sent.add(id(plm.model))
-        return self._module(plm.model, 0) | {"training": plm.model.training}
+        modules, tensors = set(self.modules), len(self.tensors)
+        found = self._module(plm.model, 0) | {"training": plm.model.training}
+        self.fixed |= set(self.modules) - modules | set(range(tensors, len(self.tensors)))
+        return found
 
     def _namespace(self, value, depth):
         return {"namespace": self._dict(vars(value), depth)["dict"]}
@@ -155,16 +160,18 @@ class Packer:
 class Reader:
     """Turns the data of one message into values; ``known`` as in :class:`Packer`, seen from the other side.
 
+    ``ours`` are the keys of modules on this side that the message may change.
+
     Raises KeyError, TypeError, ValueError or IndexError for data that are malformed.
     """
 
-    def __init__(self, peer, message, blobs, known=()):
+    def __init__(self, peer, message, blobs, known=(), ours=()):
         self.peer, self.blobs, self.known = peer, blobs, list(known)
         self.entries = message["tensors"]
         self.tensors = [self._tensor(entry) for entry in self.entries]
         for key, state in message["generators"].items():
             peer.generator(key).set_state(torch.frombuffer(bytearray(self.blob(state)), dtype=torch.uint8))
-        peer.take_modules(message["modules"], self)
+        peer.take_modules({key: found for key, found in message["modules"].items() if peer.may_change(key) or key in ours}, self)
 
     def blob(self, place):
         start, length = place

@@ -121,6 +121,10 @@ class Peer:
     def describe(self, module, key, packer):
         return modules.describe(self, module, key, packer)
 
+    def may_change(self, key):
+        """Whether a message may change this module: on the student's side any, here only those of that side."""
+        return self.side == "there" or not key.startswith("here")
+
     def take_modules(self, descriptions, reader):
         modules.take(self, descriptions, reader)
 
@@ -137,10 +141,10 @@ class Peer:
             options={name: packer.pack(value) for name, value in options.items()}, grad=torch.is_grad_enabled(), random=self._state(packer))
         reply, blobs = self._ask(message, blobs)
         with self._strictly():
-            reader = Reader(self, reply, blobs, packer.tensors)
+            reader = Reader(self, reply, blobs, packer.tensors, set(packer.modules) - packer.fixed)
             self._connect(reader, number, packer.tensors)
             self._take_state(reply, reader)
-            self._take_changes(reply, reader, arguments)
+            self._take_changes(reply, reader, arguments, packer.fixed)
             if "error" not in reply:
                 return reader.read(reply["result"])
         raise the_error(reply["error"])
@@ -193,9 +197,11 @@ class Peer:
         for place, value in zip(hanging, values):
             reader.tensors[place] = value
 
-    def _take_changes(self, reply, reader, arguments):
+    def _take_changes(self, reply, reader, arguments, fixed):
         """Do to the arguments here what the function did to them over there."""
         for place, new, requires_grad in reply.get("changes", []):
+            if place in fixed:
+                continue
             tensor = reader.known[place]
             if new is not None:
                 _become(tensor, reader.read(new).detach())
@@ -246,10 +252,9 @@ class Peer:
             except self.caught as found:
                 error = found
         packer = Packer(self, inputs)
-        for key in message["modules"]:
-            packer.pack(self.objects[key])
-        for key in message["generators"]:
-            packer.pack(self.objects[key])
+        for key in [*message["modules"], *message["generators"]]:
+            if key not in message["fixed"]:
+                packer.pack(self.objects[key])
         packer.parts = {"error": self.explain(error)} if error else {"result": packer.pack(result)}
         self._add_changes(packer, message, arguments, before)
         hanging = [value for value in packer.tensors if value.requires_grad and not value.is_leaf]
