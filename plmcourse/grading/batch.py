@@ -294,6 +294,7 @@ def main(line):
         submission = Submission(order["student"], order["name"], tuple(files), tuple(order["notes"]), order["lms"])
         child = os.fork()  # whatever this submission does to what it is examined with, the next finds it as it was
         if child == 0:
+            _die_with_parent()
             try:
                 channel.send(examine(submission, course, package, limits, settings["safe"]))
             finally:
