@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import hostile
@@ -350,7 +351,7 @@ class TestHostile:  # a class of its own, so that xdist's loadscope runs it besi
             student = folder / getattr(module, "STUDENT", name)
             student.mkdir(parents=True)
             module.make(student)
-            attackers[_readable(student.name)[:200]] = module
+            attackers[unicodedata.normalize("NFC", _readable(student.name))[:200]] = module
         for name in honest:
             (folder / name).mkdir()
             hostile.write(folder / name, hostile.RIGHT)
@@ -365,7 +366,10 @@ class TestHostile:  # a class of its own, so that xdist's loadscope runs it besi
         assert len(attackers) >= 24
         everything = json.dumps(results) + "".join(path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.html"))
         assert hostile.SECRET not in everything
-        assert not [path for path in tmp_path.rglob("*") if hostile.CANARY in path.name]
+        ours = (folder, tmp_path / "course" / ".grading", tmp_path / "grades_feedback")  # one student has the word in the name
+        for place in (tmp_path, Path.home(), Path.cwd()):
+            pattern = f"{'**/' if place == tmp_path else ''}*{hostile.CANARY}*"
+            assert not [path for path in place.glob(pattern) if not any(path.is_relative_to(own) for own in ours)]
 
 
 class TestHonest:

@@ -666,7 +666,7 @@ class _Cut:
         for index, one in enumerate(statements):
             for name in one.binds | one.mutates if number not in one.checks else ():
                 self.touching[name].append(index)
-        self.stars = [index for index, one in enumerate(statements) if "*" in one.sure]
+        self.stars = [index for index, one in enumerate(statements[:end]) if "*" in one.sure]
         self.first = defaultdict(set)  # index -> indices of statements that must run before it
         self.taken, self.missing = set(self.stars), set()
 

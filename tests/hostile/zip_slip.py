@@ -1,6 +1,7 @@
 """An archive whose members climb out of their folder: over another student's notebook, into the home folder, to the root.
 
-In the folder of a student the archive stands beside a notebook with one right answer; ``make_export`` writes a class's export, as
+In the folder of a student the archive stands beside a notebook with one right answer; what the archive's notebooks answer is the
+student's own, too, and may count. ``make_export`` writes a class's export, as
 Canvas and Moodle name its files, with members of the same kind: there the student earns the same, or nothing.
 """
 import io
@@ -8,9 +9,10 @@ import json
 import stat
 import zipfile
 
-from hostile import CANARY, RIGHT, earns, notebook, write
+from hostile import CANARY, RIGHT, earns, notebook, only, write
 
 EARNS = earns("3.1")
+EARNS_AT_MOST = only("3.2", "3.3", "3.4")
 EXPORT = True
 CLIMBING = (
     "../victim/03_embeddings.ipynb", "../../{canary}.txt", "/tmp/{canary}.ipynb", "..\\..\\{canary}.ipynb", "C:\\{canary}.ipynb",
