@@ -7,6 +7,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 GUARD = Path(__file__).parent / "offline"
+# what takes minutes, the longest first: with two workers, the last to be handed out should be short
+LONG = ("test_notebooks.py::TestUntouched", "test_notebooks.py::", "test_grading.py::TestHostile", "test_grading.py::TestHonest",
+        "test_lab.py::", "test_checks.py::", "test_seeds.py::", "test_release.py::")
 
 for name in [name for name in os.environ if name.startswith("PLMCOURSE_") and name != "PLMCOURSE_CI"]:
     del os.environ[name]
@@ -19,6 +22,10 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # share the cores instead of figh
 sys.path.insert(0, str(GUARD))
 sys.modules.pop("sitecustomize", None)  # the interpreter may have loaded one of its own when it started
 import sitecustomize  # noqa: E402, F401
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: next((place for place, name in enumerate(LONG) if name in item.nodeid), len(LONG)))
 
 
 @pytest.fixture(scope="session")
