@@ -128,14 +128,15 @@ def test_bars_and_paths_are_dropped(tmp_path):
 
 
 def test_a_page_becomes_lines(tmp_path):
-    parts = [{"title": "one protein", "points": 1.0, "of": 1.0, "passed": True, "message": None, "case": None},
+    parts = [{"title": "shape", "points": 0.0, "of": 0.0, "passed": True, "message": None, "case": None},
+             {"title": "one protein", "points": 1.0, "of": 1.0, "passed": True, "message": None, "case": None},
              {"title": "batch", "points": 0.0, "of": 2.0, "passed": False, "message": "No <eos>.", "case": "[3, 5]"}]
     result = {"student": "a", "name": "Ada", "lms": {}, "status": "odd", "reason": "Late.",
               "notebooks": {"03_embeddings": {"file": "03_embeddings.ipynb", "notes": []}},
               "exercises": {"3.2": {"points": 1.0, "of": 3, "status": "partly", "message": None, "properties": parts}}}
     course = Course(tmp_path, 1, {"03_embeddings": ["3.2"]}, {"3.2": 3})
     lines = page(report.write_feedback(result, course, tmp_path)).splitlines()
-    assert lines[-7:-1] == ["✗ Exercise 3.2 partly right 1 of 3", "  ✓ one protein 1 of 1", "  ✗ batch 0 of 2", "      No <eos>.",
+    assert lines[-8:-1] == ["✗ Exercise 3.2 partly right 1 of 3", "  ✓ shape", "  ✓ one protein 1 of 1", "  ✗ batch 0 of 2", "      No <eos>.",
                             "      Smallest case:", "      [3, 5]"]
     assert "Something was odd. Late." in lines
 

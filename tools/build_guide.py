@@ -138,7 +138,7 @@ def page(path):
     for part in body.select("h1, header > .points, div.odd, h2, h3, p, pre, li"):
         texts = [part]
         if part.name == "li":  # without the sentences in it, which come by themselves
-            texts = [part.div.span, part.find("span", class_="points", recursive=False)]
+            texts = [part.div.span, *part.find_all("span", class_="points", recursive=False)]
         indent = "  " if part.name == "li" else "      " if part.find_parent("li") else ""
         lines.append(indent + " ".join(" ".join(text.get_text(" ") for text in texts).split()))
     return "\n".join(lines)
