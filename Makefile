@@ -9,13 +9,14 @@ ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 LAB_ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: help lab run test notebooks data wheel constraints
+.PHONY: help lab run test notebooks data bench wheel constraints
 help:
 	@echo "make lab          open the course in JupyterLab"
 	@echo "make run          run all solution notebooks into build/*.html, with a table of time and memory"
 	@echo "make test         run all tests"
 	@echo "make notebooks    build notebooks/ and the executed solutions from solutions/*.py"
 	@echo "make data         rebuild data/ from its source packages (needs a network)"
+	@echo "make bench        measure speed beside other tools and write docs/benchmarks.md (an hour)"
 	@echo "make wheel        build dist/plmcourse-*.whl"
 	@echo "make constraints  write the installed versions into constraints.txt"
 
@@ -39,6 +40,10 @@ notebooks: $(STAMP)
 
 data: $(STAMP)
 	$(BIN)/python tools/build_data.py
+
+bench: $(STAMP)
+	$(BIN)/python tools/bench.py --write models
+	$(BIN)/python tools/bench.py --write grading
 
 wheel: $(STAMP)
 	$(BIN)/python -m hatchling build -t wheel

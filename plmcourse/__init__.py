@@ -31,7 +31,7 @@ _HOME = {
     "check": "checks", "hint": "checks", "progress": "checks",
 }
 _MODULES = ("architecture", "checks", "classifiers", "contacts", "datasets", "embeddings", "esmfold", "folding", "lora", "metrics",
-            "models", "plots", "pretraining", "scoring", "sequences", "structures", "training", "views")
+            "models", "plots", "pretraining", "proteomes", "scoring", "sequences", "structures", "training", "views")
 
 __all__ = [*_HOME, *_MODULES]
 

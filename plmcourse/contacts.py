@@ -214,10 +214,18 @@ class ContactHead:
             raise ValueError(f"this head was fitted on {fitted}, {who} {given}")
 
     def _layer(self, number, maps):
-        # most heads have no weight: they need no correction
-        used = np.flatnonzero(self.weight[number])
-        corrected = symmetric_apc(torch.as_tensor(maps)[torch.as_tensor(used)])
-        return np.tensordot(self.weight[number, used], corrected.double().cpu().numpy(), 1)
+        """Sum over heads of weight · symmetric_apc(map).
+
+        APC takes an outer product away from each map. We add up maps and products, each with its weight, and correct the sum:
+        a quarter of the memory traffic of correcting each map.
+        """
+        used = np.flatnonzero(self.weight[number])  # most heads have no weight
+        maps = torch.as_tensor(maps)[torch.as_tensor(used)].float()
+        weight = torch.as_tensor(self.weight[number, used]).to(maps)
+        sums = maps.sum(-1) + maps.sum(-2)  # rows of map + transposed map, [heads, L]
+        total = sums.sum(-1)
+        added = torch.tensordot(weight, maps, 1)
+        return (added + added.T - (sums.T * (weight / (total + (total == 0)))) @ sums).cpu().numpy()
 
     def save(self, path):
         """Write the head to an ``.npz`` file."""

@@ -2,11 +2,11 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-import psutil
 import torch
 from transformers import EsmForProteinFolding
 
 from plmcourse import models
+from plmcourse.placement import free_memory
 from plmcourse.sequences import RESIDUES, clean
 
 LONGEST = 1022  # residues; the backbone was trained on 1,024 tokens, two of which are <cls> and <eos>
@@ -98,13 +98,6 @@ def memory_needed(residues, loaded=False):
         The weights are in memory already.
     """
     return (0 if loaded else models.ESMFOLD.bytes) + 200_000_000 + 10_000 * residues**2
-
-
-def free_memory(device):
-    """Bytes that are free on a device, as measured: of RAM, or of the GPU with what PyTorch holds there without using it."""
-    if torch.device(device).type != "cuda":
-        return psutil.virtual_memory().available
-    return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def fold(sequence, device=None, fetch=True):

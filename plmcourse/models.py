@@ -1,19 +1,22 @@
 """The ESM-2 family, and ``load()``: which weights, on which device, in which precision."""
 import importlib.metadata
+import math
 import os
 import re
 import shutil
 import ssl
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import EsmConfig, EsmForMaskedLM, EsmTokenizer
 from transformers.utils import logging
 
-from plmcourse import datasets
+from plmcourse import datasets, placement
 from plmcourse.sequences import MASK, PAD, TOKENS, clean
 
 logging.disable_progress_bar()  # "Loading weights" flickers by in a second and would be part of every notebook's output
@@ -191,7 +194,8 @@ def load(size=None, device=None, dtype=torch.float32, attention="sdpa"):
         A key of ``FAMILY`` ("8M" to "15B") or a folder with config.json, vocab.txt and model.safetensors. Without it, the
         environment variable ``PLMCOURSE_MODEL`` counts, then "8M".
     device : str, optional
-        Such as "cpu" or "cuda"; a GPU is taken when there is one.
+        Such as "cpu" or "cuda"; a GPU is taken when there is one. Without it, a model that is too large for one device is spread
+        over GPUs, CPU and disk (see :mod:`plmcourse.placement`); it can then be run, but not trained.
     dtype : torch.dtype
         Precision of the weights in memory.
     attention : str
@@ -210,12 +214,33 @@ def load(size=None, device=None, dtype=torch.float32, attention="sdpa"):
     """
     size = str(size or os.environ.get("PLMCOURSE_MODEL", "8M"))
     folder, source = find_weights(size)
-    model = read_weights(EsmForMaskedLM, folder, dtype, attention).eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = _read_and_place(folder, device, dtype, attention)
     plm = PLM(model, EsmTokenizer(str(Path(folder) / "vocab.txt")), source)
     config, parameters = model.config, sum(p.numel() for p in model.parameters())
     print(f"{source} · {config.num_hidden_layers} layers × {config.hidden_size} · {parameters:,} parameters · "
-          f"{plm.device.type} · {str(plm.dtype).removeprefix('torch.')}")
+          f"{_devices(model)} · {str(plm.dtype).removeprefix('torch.')}")
     return plm
+
+
+def _read_and_place(folder, device, dtype, attention):
+    spread = {} if device else placement.place(weight_bytes(folder, dtype))
+    model = read_weights(EsmForMaskedLM, folder, dtype, attention, **spread).eval()
+    return model if spread else model.to(device or placement.devices()[0])
+
+
+def weight_bytes(folder, dtype):
+    """Bytes that the weights in a folder take in memory, whatever their precision in the files."""
+    numbers = 0
+    for path in Path(folder).glob("*.safetensors"):
+        with _damage_named(folder), safe_open(path, "pt") as file:
+            numbers += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+    return numbers * dtype.itemsize
+
+
+def _devices(model):
+    """The devices that a model is on, in words."""
+    spread = getattr(model, "hf_device_map", {}).values()
+    return " + ".join(dict.fromkeys(f"cuda:{place}" if isinstance(place, int) else str(place) for place in spread)) or model.device.type
 
 
 def find_weights(size, fetch=True):
@@ -324,14 +349,18 @@ def read_weights(model_class, folder, dtype, attention, **options):
     ValueError
         If the safetensors file is damaged.
     """
-    from safetensors import SafetensorError
-
     for name in ("config.json", "vocab.txt"):
         if not (Path(folder) / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}: weights come with config.json, vocab.txt and model.safetensors")
-    try:
+    with _damage_named(folder):
         return model_class.from_pretrained(folder, dtype=dtype, attn_implementation=attention, use_safetensors=True,
                                            local_files_only=True, **options)
+
+
+@contextmanager
+def _damage_named(folder):
+    try:
+        yield
     except SafetensorError as error:
         raise ValueError(f"the safetensors file in {folder} is damaged or cut short: {error}") from error
 

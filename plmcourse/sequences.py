@@ -69,27 +69,36 @@ def read_fasta(path, alphabet=RESIDUES + AMBIGUOUS):
     ValueError
         If a record has no header, an empty sequence, an id that came before, or a letter that is no amino acid.
     """
+    found = {}
+    for line, name, sequence in fasta_records(path):
+        if name in found:
+            raise ValueError(f"id {name!r} in line {line} of {path} stands there twice")
+        found[name] = clean(sequence, name, alphabet)
+    return found
+
+
+def fasta_records(path):
+    """Read a FASTA file of any size record by record, as they stand there: (line of the header, id, sequence).
+
+    A record without an id is called "record N". A ValueError says where a sequence has no header.
+    """
     import gzip
 
-    with (gzip.open if str(path).endswith(".gz") else open)(path, "rt") as lines:
-        return _parse_fasta(lines, path, alphabet)
-
-
-def _parse_fasta(lines, source, alphabet):
-    parts = {}
-    name = None
-    for number, line in enumerate(lines, start=1):
-        line = line.strip()
-        if line.startswith(">"):
-            name = line[1:].split(maxsplit=1)[0] if line[1:].strip() else f"record {len(parts) + 1}"
-            if name in parts:
-                raise ValueError(f"id {name!r} in line {number} of {source} stands there twice")
-            parts[name] = []
-        elif line and name is None:
-            raise ValueError(f"line {number} of {source} is a sequence without a header: FASTA records begin with '>'")
-        elif line:
-            parts[name].append(line)
-    return {name: clean("".join(found), name, alphabet) for name, found in parts.items()}
+    with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8") as lines:
+        count, start, name, parts = 0, None, None, []
+        for number, line in enumerate(lines, start=1):
+            line = line.strip()
+            if line.startswith(">"):
+                if start:
+                    yield start, name, "".join(parts)
+                count, start, parts = count + 1, number, []
+                name = line[1:].split(maxsplit=1)[0] if line[1:].strip() else f"record {count}"
+            elif line and start is None:
+                raise ValueError(f"line {number} of {path} is a sequence without a header: FASTA records begin with '>'")
+            elif line:
+                parts.append(line)
+        if start:
+            yield start, name, "".join(parts)
 
 
 def parse_mutation(text):
