@@ -18,6 +18,7 @@ from scipy.stats import spearmanr
 import plmcourse as pc
 from plmcourse.contacts import ContactHead
 
+FOLDER = str(pc.datasets.path("course-8M").parent)
 SAMPLE = 40  # mutations of the recipe with one forward pass for each: their time, scaled to all
 
 
@@ -59,9 +60,10 @@ def embed_extract(plm, sequences):
 
 def embed_pipeline(plm, sequences):
     """transformers' feature-extraction pipeline."""
-    from transformers import pipeline
+    from transformers import EsmModel, pipeline
 
-    extract = pipeline("feature-extraction", model=plm.model.esm, tokenizer=plm.tokenizer, device="cpu")
+    model = EsmModel.from_pretrained(FOLDER, add_pooling_layer=False)
+    extract = pipeline("feature-extraction", model=model, tokenizer=plm.tokenizer, device="cpu")
     return lambda: np.stack([states[0, 1:-1].mean(0) for states in extract(sequences, return_tensors=True)])
 
 
@@ -168,15 +170,17 @@ def contacts_fair_esm(plm, sequences):
 
 def contacts_transformers(plm, sequences):
     """transformers' predict_contacts, a chain at a time."""
-    plm.model.set_attn_implementation("eager")
-    _set_head(plm.model.esm.contact_head, plm)
+    from transformers import EsmForMaskedLM
+
+    model = EsmForMaskedLM.from_pretrained(FOLDER, attn_implementation="eager").eval()
+    _set_head(model.esm.contact_head, plm)
 
     @torch.no_grad()
     def work():
         found = []
         for sequence in sequences:
             given = plm.tokenizer(sequence, return_tensors="pt")
-            found.append(plm.model.predict_contacts(given["input_ids"], given["attention_mask"])[0].numpy())
+            found.append(model.predict_contacts(given["input_ids"], given["attention_mask"])[0].numpy())
         return found
 
     return work
@@ -214,7 +218,7 @@ def _contend(pipe, task, name, count, threads):
     torch.set_num_threads(threads)
     data = TASKS[task].data(count)
     with contextlib.redirect_stdout(io.StringIO()):
-        plm = pc.load(str(pc.datasets.path("course-8M").parent), "cpu", torch.bfloat16 if name == HALF else torch.float32)
+        plm = pc.load(FOLDER, "cpu", torch.bfloat16 if name == HALF else torch.float32)
     work = TASKS[task].contenders["plmcourse" if name == HALF else name](plm, data)
     result = work()
     pipe.send([np.asarray(array, dtype=np.float64) for array in result])
