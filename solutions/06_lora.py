@@ -806,7 +806,7 @@ table.style.format({"lost of the update": "{:.4%}", "largest change of a weight,
 #
 # peft does what your two functions do, for many kinds of models, and saves and loads adapters. A library should agree with what you understand, so: give it *your* trained A and B, and compare.
 #
-# `TOKEN_CLS` is the task type for a label per token. The model is built from the configuration, and the pretrained weights are copied into its backbone; what is left over is the
+# `TOKEN_CLS` is the task type for a label per token. The model is built from the configuration, and a copy of the pretrained backbone is put into it; what is left over is the
 # head, which gets yours.
 
 # %%
@@ -816,10 +816,7 @@ def transformers_model(kind, labels, backbone=None):
     config.num_labels = labels
     torch.manual_seed(0)  # its head is drawn at random
     model = kind(config)
-    if backbone is None:
-        model.esm.load_state_dict(plm.model.esm.state_dict())
-    else:
-        model.esm = backbone
+    model.esm = copy.deepcopy(plm.model.esm) if backbone is None else backbone
     return model.to(plm.device, plm.dtype).eval()
 
 

@@ -254,3 +254,13 @@ def test_untrained_models_differ_by_their_seed_alone():
     one, same, other = (models.untrained(layers=1, dim=16, heads=2, seed=seed).model.lm_head.dense.weight for seed in (0, 0, 1))
     assert torch.equal(one, same) and not torch.equal(one, other)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_the_fused_feed_forward_is_transformers_own():
+    plm = course_plm()
+    slow = models.EsmForMaskedLM.from_pretrained(models.datasets.path(models.EMBEDDED).parent, dtype=torch.float32).eval()
+    tokens = plm.tokenize(["MKTAYIAKQRQISFVKSHFSRQ", "GAV"])
+    with torch.no_grad():
+        expected = slow(tokens, attention_mask=tokens != 1).logits
+    assert torch.allclose(plm.forward(tokens).logits, expected, atol=1e-4)
+    assert not any(isinstance(module, models.FusedIntermediate) for module in slow.modules())

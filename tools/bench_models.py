@@ -62,7 +62,7 @@ def embed_pipeline(plm, sequences):
     """transformers' feature-extraction pipeline."""
     from transformers import EsmModel, pipeline
 
-    model = EsmModel.from_pretrained(FOLDER, add_pooling_layer=False)
+    model = EsmModel.from_pretrained(FOLDER, dtype=torch.float32, add_pooling_layer=False)
     extract = pipeline("feature-extraction", model=model, tokenizer=plm.tokenizer, device="cpu")
     return lambda: np.stack([states[0, 1:-1].mean(0) for states in extract(sequences, return_tensors=True)])
 
@@ -172,7 +172,7 @@ def contacts_transformers(plm, sequences):
     """transformers' predict_contacts, a chain at a time."""
     from transformers import EsmForMaskedLM
 
-    model = EsmForMaskedLM.from_pretrained(FOLDER, attn_implementation="eager").eval()
+    model = EsmForMaskedLM.from_pretrained(FOLDER, dtype=torch.float32, attn_implementation="eager").eval()
     _set_head(model.esm.contact_head, plm)
 
     @torch.no_grad()
