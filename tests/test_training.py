@@ -19,25 +19,24 @@ from plmcourse.sequences import PAD, RESIDUES
 
 GENERATOR = np.random.default_rng(0)
 SEQUENCES = ["".join(GENERATOR.choice(list(RESIDUES), size)) for size in GENERATOR.integers(4, 30, 24)]
-PLM = tiny_plm.__wrapped__()  # its own, not the one that all tests share: a test that leaves it with eager attention changes the last bits
 IS_RICH = [int(sequence.count("L") + sequence.count("A") > len(sequence) / 10) for sequence in SEQUENCES]  # something to learn
 CHARGED = [np.isin(list(sequence), list("DEKR")).astype(int) for sequence in SEQUENCES]
 
 
 def whole(plm=None):
-    data = training.examples(plm or PLM, SEQUENCES, IS_RICH)
+    data = training.examples(plm or tiny_plm(), SEQUENCES, IS_RICH)
     return data[:16], data[16:]
 
 
 def residues():
-    data = training.examples(PLM, SEQUENCES, CHARGED)
+    data = training.examples(tiny_plm(), SEQUENCES, CHARGED)
     return data[:16], data[16:]
 
 
 def classifier(kind=pc.SequenceClassifier, dropout=0.1, last_n=3):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return pc.thaw(kind(copy.deepcopy(PLM.model.esm), 2, dropout), last_n)
+        return pc.thaw(kind(copy.deepcopy(tiny_plm().model.esm), 2, dropout), last_n)
 
 
 def same(a, b):
@@ -135,11 +134,11 @@ def test_empty_sets_are_named():
 
 def test_labels_and_sequences_must_match():
     with pytest.raises(ValueError, match="2 sequences and 1 labels"):
-        training.examples(PLM, ["MK", "MK"], [0])
+        training.examples(tiny_plm(), ["MK", "MK"], [0])
     with pytest.raises(ValueError, match="sequence 2 has 2 residues and 3 labels"):
-        training.examples(PLM, ["MK", "MK"], [[0, 1], [0, 1, 0]])
+        training.examples(tiny_plm(), ["MK", "MK"], [[0, 1], [0, 1, 0]])
     with pytest.raises(ValueError, match="'J' at position 2 of 'sequence 1'"):
-        training.examples(PLM, ["MJ"], [0])
+        training.examples(tiny_plm(), ["MJ"], [0])
 
 
 def test_predictions_come_in_order_and_without_padding():
@@ -154,7 +153,7 @@ def test_predictions_come_in_order_and_without_padding():
 
 @pytest.mark.parametrize("kind", [EsmForSequenceClassification, EsmForTokenClassification])
 def test_transformers_models_are_trained_the_same_way(kind):
-    config = copy.deepcopy(PLM.config)
+    config = copy.deepcopy(tiny_plm().config)
     config.num_labels = 2
     model = kind(config)
     history = fit(model, whole() if kind is EsmForSequenceClassification else residues(), lr=1e-2)
@@ -162,10 +161,10 @@ def test_transformers_models_are_trained_the_same_way(kind):
 
 
 def test_the_padding_is_masked_for_transformers_models():
-    config = copy.deepcopy(PLM.config)
+    config = copy.deepcopy(tiny_plm().config)
     config.num_labels = 2
     model = EsmForTokenClassification(config).eval()
-    tokens = PLM.tokenize(["MKT", "MKTAYIAKQR"])
+    tokens = tiny_plm().tokenize(["MKT", "MKTAYIAKQR"])
     expected = model(input_ids=tokens, attention_mask=tokens != PAD).logits
     assert torch.equal(training.class_logits(model, tokens), expected)
 
@@ -196,6 +195,19 @@ class TestInterrupt:
         assert same(model, before) and not model.training
 
 
+def start_long_run(file):
+    fit(classifier(pc.ResidueClassifier), residues(), epochs=200, lr=1e-2, patience=999, checkpoint=file)
+
+
+def go_on_with_long_run(file):
+    """Two epochs more than the checkpoint holds, resumed and from the start: the same history, the same weights."""
+    epochs = len(torch.load(file, weights_only=True)["history"]) + 1
+    straight, resumed = (classifier(pc.ResidueClassifier) for _ in range(2))
+    expected = fit(straight, residues(), epochs=epochs, lr=1e-2, patience=999)
+    assert fit(resumed, residues(), epochs=epochs, lr=1e-2, patience=999, checkpoint=file).equals(expected)
+    assert same(straight, resumed)
+
+
 class TestCheckpoint:
     def test_a_run_goes_on_as_if_it_had_never_stopped(self, tmp_path):
         straight, halved, fresh = (classifier(pc.ResidueClassifier) for _ in range(3))
@@ -205,19 +217,18 @@ class TestCheckpoint:
         assert found.equals(expected) and same(straight, fresh)
 
     def test_a_killed_run_goes_on_as_if_it_had_never_stopped(self, tmp_path, root):
-        code = (f"import sys; sys.path[:0] = sys.argv[2:]; import test_training as t; t.torch.set_num_threads({torch.get_num_threads()})\n"
-                "t.fit(t.classifier(t.pc.ResidueClassifier), t.residues(), epochs=200, lr=1e-2, patience=999, checkpoint=sys.argv[1])")
+        # both halves in fresh processes: threads and settings that other tests left in this one change the last bits
         file = tmp_path / "run.pt"
-        child = subprocess.Popen([sys.executable, "-c", code, str(file), str(root / "tests"), str(root)], stderr=subprocess.PIPE)
+        command = "import sys; sys.path[:0] = sys.argv[2:]; import test_training as t; t.{}(sys.argv[1])"
+        start, go_on = ([sys.executable, "-c", command.format(name), str(file), str(root / "tests"), str(root)]
+                        for name in ("start_long_run", "go_on_with_long_run"))
+        child = subprocess.Popen(start, stderr=subprocess.PIPE)
         while not file.exists() and child.poll() is None:
             time.sleep(0.01)
         child.send_signal(signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL, child.stderr.read().decode()
-        done = len(torch.load(file, weights_only=True)["history"]) - 1
-        straight, resumed = (classifier(pc.ResidueClassifier) for _ in range(2))
-        expected = fit(straight, residues(), epochs=done + 2, lr=1e-2, patience=999)
-        assert fit(resumed, residues(), epochs=done + 2, lr=1e-2, patience=999, checkpoint=file).equals(expected)
-        assert same(straight, resumed)
+        resumed = subprocess.run(go_on, capture_output=True, text=True)
+        assert resumed.returncode == 0, resumed.stderr
 
     def test_other_settings_are_refused(self, tmp_path):
         fit(classifier(), whole(), epochs=1, checkpoint=tmp_path / "run.pt")
