@@ -267,7 +267,7 @@ def compare(task, rounds=5, count=None, threads=None):
         If somebody's results are not ours.
     """
     work = TASKS[task]
-    count = count or work.count
+    count = min(count or work.count, work.count)  # of chains there are no more
     names = [*work.contenders] + ([HALF] if task != "contacts" else [])
     contenders = [Contender(task, name, count, threads or torch.get_num_threads()) for name in names]
     for _ in range(rounds):
