@@ -63,24 +63,25 @@ def hidden_states(plm, sequences, layers, tokens_per_batch=None):
         if not -depth - 1 <= layer <= depth:
             raise ValueError(f"layer {layer} does not exist: this model has hidden states 0 to {depth} (or -1 for the last)")
     tokens = [plm.tokenize([sequence], [f"sequence {number}"])[0] for number, sequence in enumerate(sequences, start=1)]
+    groups = batches([len(row) for row in tokens], tokens_per_batch or plm.tokens_per_batch)
     found = [None] * len(tokens)
     with tqdm(total=sum(map(len, tokens)), unit="token", unit_scale=True, desc="embedding", delay=1, leave=False) as bar:
-        for rows in batches([len(row) for row in tokens], tokens_per_batch or plm.tokens_per_batch):
-            batch = torch.nn.utils.rnn.pad_sequence([tokens[i] for i in rows], True, TOKEN_ID["<pad>"])
-            states = _states(plm, batch, layers)
-            for place, i in enumerate(rows):
-                found[i] = states[:, place, 1:len(tokens[i]) - 1].clone()  # a view would keep the padded batch alive
+        for rows, states in zip(groups, plm.each(lambda rows: _states(plm, [tokens[i] for i in rows], layers), groups)):
+            for i, state in zip(rows, states):
+                found[i] = state
                 bar.update(len(tokens[i]))
     return found
 
 
 @torch.no_grad()
-def _states(plm, tokens, layers):
-    """Hidden states of a batch, [layers, sequences, tokens, dim]; the language-model head is not run."""
+def _states(plm, sequences, layers):
+    """Hidden states of the sequences of a batch, each [layers, L, dim]; the language-model head is not run."""
+    tokens = torch.nn.utils.rnn.pad_sequence(sequences, True, TOKEN_ID["<pad>"])
     only_last = set(layers) <= {-1, plm.config.num_hidden_layers}
     output = plm.model.esm(tokens, attention_mask=tokens != TOKEN_ID["<pad>"], output_hidden_states=not only_last)
-    states = [output.last_hidden_state if only_last else output.hidden_states[layer] for layer in layers]
-    return torch.stack(states).float().cpu()
+    states = torch.stack([output.last_hidden_state if only_last else output.hidden_states[layer] for layer in layers]).float().cpu()
+    # copies: a view would keep the padded batch alive
+    return [states[:, place, 1:len(sequence) - 1].clone() for place, sequence in enumerate(sequences)]
 
 
 def mean_pool(hidden, tokens):

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,30 @@ class PLM:
     @property
     def tokens_per_batch(self):
         """Tokens that are run at once, padding included: more do not fit a CPU's cache, a GPU needs more to be busy."""
-        return 2048 if self.device.type == "cpu" else 32_768
+        return 1024 if self.device.type == "cpu" else 32_768
+
+    def each(self, compute, batches):
+        """``compute(batch)`` for each batch of a list, as a generator in the same order.
+
+        On a CPU as many batches as there are threads are computed side by side, one thread each: threads that share a batch wait
+        for each other in every layer. ``compute`` must therefore be free to run beside itself. It should leave nothing to be
+        done with tensors in between: a main thread that computes keeps a core busy long after.
+        """
+        threads = torch.get_num_threads()
+        if not 1 < threads <= len(batches) or self.device.type != "cpu" or hasattr(self.model, "hf_device_map"):
+            yield from map(compute, batches)
+            return
+        precision = {"dtype": torch.get_autocast_dtype("cpu"), "enabled": torch.is_autocast_enabled("cpu")}
+
+        def alone(batch):
+            with torch.autocast("cpu", **precision):  # what the caller has set would be unknown to another thread
+                return compute(batch)
+
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                yield from pool.map(alone, batches)
+        finally:
+            torch.set_num_threads(threads)  # a part of the setting is the process's, not the thread's
 
     def tokenize(self, sequences, names=None):
         """Token ids, padded at the end.

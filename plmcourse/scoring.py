@@ -15,7 +15,6 @@ def _standard(sequence):
     return clean(sequence, alphabet=RESIDUES)
 
 
-@torch.no_grad()
 def masked_log_probs(plm, sequence, positions=None, tokens_per_batch=None):
     """Log-probabilities of all 33 tokens at each position, that position masked and all others visible.
 
@@ -35,17 +34,22 @@ def masked_log_probs(plm, sequence, positions=None, tokens_per_batch=None):
     sequence = _standard(sequence)
     tokens = plm.tokenize([sequence])[0]
     places = torch.arange(len(sequence)) if positions is None else torch.as_tensor(positions)
+    chunks = places.split(max(1, (tokens_per_batch or plm.tokens_per_batch) // len(tokens)))
     found = []
     with tqdm(total=len(places), unit="residue", desc="masking", delay=1, leave=False) as bar:
-        for chunk in places.split(max(1, (tokens_per_batch or plm.tokens_per_batch) // len(tokens))):
-            rows, masked = torch.arange(len(chunk)), chunk + 1  # <cls> comes first
-            copies = tokens.repeat(len(chunk), 1)
-            copies[rows, masked] = MASK
-            hidden = plm.model.esm(copies, attention_mask=copies != PAD).last_hidden_state
-            # the head is needed at one position of each copy only
-            found.append(plm.model.lm_head(hidden[rows, masked]).float().log_softmax(-1).cpu())
-            bar.update(len(chunk))
+        for log_probs in plm.each(lambda chunk: _log_probs_at(plm, tokens, chunk + 1), chunks):  # <cls> comes first
+            found.append(log_probs)
+            bar.update(len(log_probs))
     return torch.cat(found)
+
+
+@torch.no_grad()
+def _log_probs_at(plm, tokens, places):
+    """A copy of the tokens for each place, masked there, and what the model says about that place: [places, 33]."""
+    rows, copies = torch.arange(len(places)), tokens.repeat(len(places), 1)
+    copies[rows, places] = MASK
+    hidden = plm.model.esm(copies, attention_mask=copies != PAD).last_hidden_state
+    return plm.model.lm_head(hidden[rows, places]).float().log_softmax(-1).cpu()  # the head is needed there only
 
 
 def wild_type_log_probs(plm, sequence):
